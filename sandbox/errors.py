@@ -21,6 +21,13 @@ class JobLostError(SandboxError):
         self.node = node
 
 
+class NodeFailedError(JobLostError):
+    """The sandbox failed on one node of a cluster, such as for want of disk space; another node may do better.
+
+    The message ends with the remedy.
+    """
+
+
 class LauncherDiedError(SandboxError):
     """The engine's launcher died before any of the job ran, so that the job can be started again."""
 

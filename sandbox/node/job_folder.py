@@ -13,6 +13,7 @@ folder with another one, because one whose node was given up may still be runnin
 import json
 import os
 import secrets
+import stat
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, fields, replace
@@ -174,11 +175,14 @@ class JobFolder:
         return temporary
 
     def _read(self, name: str) -> dict[str, Any] | None:
-        """Return a document; None if there is none. Raises ValueError if it is no JSON object."""
+        """Return a document; None if no plain file is there. Raises ValueError if it is no JSON object."""
         try:
-            with (self.path / name).open("rb") as file:
+            fd = os.open(self.path / name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+            with open(fd, "rb") as file:
+                if not stat.S_ISREG(os.fstat(fd).st_mode):  # a FIFO, a device
+                    return None
                 document = json.loads(file.read(_MOST_BYTES))
-        except OSError:  # of a network file system too: it is read again
+        except OSError:  # a link, or a fault of a network file system, where it is read again
             return None
         if not isinstance(document, dict):
             raise ValueError(name)

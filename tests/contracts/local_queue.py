@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from agent.execution.placement.job_queue import JobNeeds, QueueState, QueueUnreachableError
+from sandbox.errors import SandboxError
 
 
 class LocalQueue:
@@ -25,6 +26,8 @@ class LocalQueue:
 
     def submit(self, name: str, folder: Path, needs: JobNeeds) -> None:
         self._reached()
+        if "local" in needs.avoided:
+            raise SandboxError("Requested node configuration is not available")
         self.n_started += 1
         command = [sys.executable, "-I", "-m", "sandbox.node", str(folder)]
         variables = {"PATH": os.environ["PATH"], "SLURMD_NODENAME": "local"}

@@ -13,18 +13,19 @@ import pytest
 
 from agent.execution.placement.placed_job import Timeouts
 from agent.execution.placement.placing import PlacingSandbox
+from agent.execution.placement.queue_waits import read_waits
 from agent.execution.placement.slurm import Slurm
 from agent.task.cluster_table import ClusterSpec
 from sandbox.bubblewrap.bubblewrap_sandbox import BubblewrapSandbox
-from sandbox.errors import JobLostError, SandboxError
-from sandbox.job import Job, Sandbox
+from sandbox.errors import JobLostError, NodeFailedError, SandboxError
+from sandbox.job import Job, Sandbox, StoppedBy
 from sandbox.node.job_folder import InnerSandbox, JobFolder, JobRequest, JobResult, Started
 from tests.contracts.local_queue import LocalQueue
-from tests.contracts.placer_contract import LosesNodes, PlacerContract, job_in
+from tests.contracts.placer_contract import WALL, LosesNodes, PlacerContract, job_in
 from tests.contracts.sandbox_contract import Gate, Running, processes_with, wait_until
-from tests.slurm_cluster import SlurmCluster, slurm_cluster
+from tests.slurm_cluster import INVALID_ACCOUNT, VIOLATES_POLICY, SlurmCluster, slurm_cluster
 
-SLURM_TIMEOUTS = Timeouts(poll=0.5, grace=2.0)
+SLURM_TIMEOUTS = Timeouts(poll=0.5, grace=2.0, busy=0.2, wait=0.5)
 QUICK = Timeouts(poll=0.05, grace=0.5)
 
 
@@ -77,6 +78,24 @@ class TestLocalQueue(PlacerContract):
             "local",
             True,
         )
+
+    def test_a_node_whose_sandbox_fails_loses_the_job_and_gets_others_only_if_no_node_is_left(
+        self, queue: LocalQueue, said: list[str], tmp_path: Path
+    ) -> None:
+        inner = InnerSandbox(python=str(tmp_path / "no-python"))
+        with closing(PlacingSandbox(queue, inner, tmp_path / "jobs", say=said.append, timeouts=QUICK)) as placer:
+            for _ in range(2):
+                with pytest.raises(NodeFailedError, match=r"could not run on node local: .*no-python") as raised:
+                    placer.run(job_in(tmp_path, "pass"))
+                assert raised.value.node == "local"
+        assert queue.n_started == 2
+        assert ["no further job of this run goes to node local" in line for line in said] == [True]
+
+    def test_a_file_system_that_fails_for_a_moment_does_not_end_the_run(
+        self, placer: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(JobFolder, "request", lambda _self: None)
+        assert placer.run(job_in(tmp_path, "pass")).exit_code == 0
 
     def test_a_submission_without_a_confirmation_is_made_once(
         self, placer: Sandbox, queue: LocalQueue, tmp_path: Path
@@ -223,6 +242,66 @@ class TestSlurm(PlacerContract, LosesNodes):
             running.join("again")
         assert running.executions["again"].exit_code == 0
         assert job.log.read_text() == before
+
+    @pytest.mark.parametrize("limit", ["QOSMaxSubmitJobPerUserLimit", "inactive"])
+    def test_a_cluster_that_takes_no_more_jobs_is_waited_for_and_said_once(
+        self, placer: Sandbox, cluster: SlurmCluster, said: list[str], tmp_path: Path, limit: str
+    ) -> None:
+        if limit == "inactive":
+            cluster.set_partition("inactive")
+        else:
+            cluster.refuse_jobs(VIOLATES_POLICY, limit)
+        try:
+            placer.check(WALL)  # type: ignore[attr-defined]
+            jobs = {str(n): job_in(tmp_path / str(n), "pass", label=f"RUN/{n}/train") for n in range(2)}
+            running = Running(placer, jobs)
+            wait_until(lambda: len(read_waits(tmp_path / "jobs")) == 2 or running.alive() != set(jobs))
+            wait_until(lambda: bool(said))
+            assert running.alive() == set(jobs), running.errors
+        finally:
+            cluster.accept_jobs()
+            cluster.set_partition("up")
+        running.join(*jobs)
+        assert {execution.exit_code for execution in running.executions.values()} == {0}
+        assert [limit in line and "waits until the cluster takes more jobs" in line for line in said] == [True], said
+        assert read_waits(tmp_path / "jobs") == {}
+
+    def test_a_job_that_waits_to_be_accepted_can_be_stopped(
+        self, placer: Sandbox, cluster: SlurmCluster, said: list[str], tmp_path: Path
+    ) -> None:
+        cluster.refuse_jobs(VIOLATES_POLICY, "QOSMaxSubmitJobPerUserLimit")
+        try:
+            job = job_in(tmp_path, "pass", stop_when=lambda: bool(said))
+            execution = placer.run(job)
+        finally:
+            cluster.accept_jobs()
+        assert (execution.stopped_by, execution.wall_seconds) == (StoppedBy.CALLER, 0.0)
+
+    def test_why_a_job_waits_for_a_node_is_said_once(
+        self, placer: Sandbox, cluster: SlurmCluster, said: list[str], tmp_path: Path
+    ) -> None:
+        cluster.set_partition("down")
+        try:
+            jobs = {str(n): job_in(tmp_path / str(n), "pass", label=f"RUN/{n}/train") for n in range(2)}
+            running = Running(placer, jobs)
+            wait_until(lambda: len(read_waits(tmp_path / "jobs")) == 2 or running.alive() != set(jobs))
+            assert read_waits(tmp_path / "jobs")["RUN/1/train"] == (
+                "in the cluster's queue: the partition is down (PartitionDown)"
+            )
+        finally:
+            cluster.set_partition("up")
+        running.join(*jobs)
+        assert ["the partition is down" in line for line in said] == [True], said
+        assert read_waits(tmp_path / "jobs") == {}
+
+    def test_what_the_cluster_refuses_for_good_is_an_error(self, cluster: SlurmCluster, tmp_path: Path) -> None:
+        cluster.refuse_jobs(INVALID_ACCOUNT, "no such account")
+        try:
+            placer = PlacingSandbox(Slurm(ClusterSpec()), InnerSandbox(), tmp_path / "jobs", timeouts=SLURM_TIMEOUTS)
+            with closing(placer), pytest.raises(SandboxError, match=r"Invalid account .*; see \[cluster\]"):
+                placer.run(job_in(tmp_path, "pass"))
+        finally:
+            cluster.accept_jobs()
 
     def test_what_the_cluster_refuses_is_said_with_its_words(self, cluster: SlurmCluster, tmp_path: Path) -> None:
         placer = PlacingSandbox(

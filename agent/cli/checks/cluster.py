@@ -1,10 +1,11 @@
 """Checks of a cluster, each made by a job on one of its nodes: `agent doctor --on slurm`."""
 
 import json
+import shutil
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import closing, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from agent.cli.checks.machine import DoctorFinding
@@ -14,11 +15,12 @@ from agent.execution.scoring.scoring_job import needs_of
 from agent.execution.training_job import limits_of
 from agent.store.paths import RunsFolder
 from agent.task.task import Task
-from sandbox.errors import JobLostError, SandboxError
+from sandbox.errors import JobLostError, NodeFailedError, SandboxError
 from sandbox.job import Job, Mount, Sandbox
 from sandbox.self_check import probe
 
 _MOST_OFFSET_SECONDS = 2.0
+_PREFIX, _OLD_SECONDS = ".doctor-", 86_400.0
 _LOOK_AROUND = """
 import glob, importlib.util, json, platform, sys, time
 json.dump({
@@ -50,15 +52,18 @@ def examine_cluster(on: str, folder: Path, profile: str | None, runs: RunsFolder
         task = Task.load(folder, profile)
         runs.root.mkdir(parents=True, exist_ok=True)
         with (
-            tempfile.TemporaryDirectory(prefix=".doctor-", dir=runs.root) as place,
-            closing(open_place(on, task, frozenset(), Path(place, "jobs"), lambda _line: None)) as sandbox,
+            _own_folder(runs.root) as place,
+            closing(open_place(on, task, frozenset(), place / "jobs", lambda _line: None)) as sandbox,
         ):
             yield DoctorFinding(row.name, "ok", f"{on} accepts jobs with the limits of {task.name}")
-            yield from _node(sandbox, task, Path(place))
+            yield from _node(sandbox, task, place)
             for found in probe(sandbox):
                 detail = "scoring jobs run from memory" if found.limit == "apart" and found.holds else found.detail
                 verdict = "ok" if found.holds else "note" if found.limit == "apart" else "missing"
                 yield DoctorFinding(f"node: {found.limit}", verdict, detail)  # type: ignore[arg-type]
+    except NodeFailedError as error:
+        what, _, remedy = str(error).rpartition("; ")
+        yield DoctorFinding("node", "missing", what or remedy, remedy if what else "look at that node")
     except JobLostError as error:
         remedy = f"is {runs.root} the same folder on the nodes? --runs names another; is this Python there too?"
         yield DoctorFinding("node", "missing", str(error), remedy)
@@ -69,6 +74,23 @@ def examine_cluster(on: str, folder: Path, profile: str | None, runs: RunsFolder
         if is_new:
             with suppress(OSError):
                 runs.root.rmdir()
+
+
+@contextmanager
+def _own_folder(root: Path) -> Iterator[Path]:
+    """Yield a new folder in `root`, which is removed at the end, with those that killed doctors have left.
+
+    A doctor takes minutes; that one on another machine lives cannot be seen, but its folder is young.
+    """
+    for left in root.glob(f"{_PREFIX}*"):
+        with suppress(OSError):
+            if left.lstat().st_mtime < time.time() - _OLD_SECONDS:
+                shutil.rmtree(left, ignore_errors=True)
+    place = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=root))  # its mode is 0700
+    try:
+        yield place
+    finally:
+        shutil.rmtree(place, ignore_errors=True)  # a file that a node still has open may stay: the next one removes it
 
 
 def _node(sandbox: Sandbox, task: Task, place: Path) -> Iterator[DoctorFinding]:

@@ -13,6 +13,13 @@ class QueueUnreachableError(SandboxError):
     """The cluster does not answer, so nobody knows whether it did what it was asked to, or what its jobs do."""
 
 
+class QueueBusyError(SandboxError):
+    """The cluster takes no further job at present, and will again: the user has too many jobs, or all have.
+
+    The message is what the cluster printed about it.
+    """
+
+
 @dataclass(frozen=True)
 class JobNeeds:
     """What the cluster must reserve for a job."""
@@ -21,6 +28,7 @@ class JobNeeds:
     memory_mb: int
     gpus: int
     seconds: float  # after which the cluster may end the job: a safeguard, as the sandbox has its own clock
+    avoided: tuple[str, ...] = ()  # nodes that it must not run on
 
     @classmethod
     def of(cls, limits: Limits, *, gpus: int, apart: bool, slack_seconds: float) -> "JobNeeds":
@@ -42,6 +50,7 @@ class QueueState:
     is_alive: bool  # it waits, runs or is being ended
     word: str  # the cluster's own
     node: str = ""  # empty: none yet
+    why_waiting: str = ""  # why it has no node yet, "no node is free (Resources)"; empty: it has one, or nobody knows
 
 
 class JobQueue(Protocol):
@@ -56,7 +65,8 @@ class JobQueue(Protocol):
 
         Raises:
             QueueUnreachableError: it may be submitted or not.
-            SandboxError: the cluster refuses it.
+            QueueBusyError: the cluster takes no further job at present.
+            SandboxError: the cluster refuses it for good; the message has the remedy.
         """
         ...
 

@@ -3,13 +3,20 @@
 import shutil
 import time
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from agent.execution.placement.job_queue import JobNeeds, JobQueue, QueueState, QueueUnreachableError
+from agent.execution.placement.job_queue import (
+    JobNeeds,
+    JobQueue,
+    QueueBusyError,
+    QueueState,
+    QueueUnreachableError,
+)
 from agent.execution.placement.poller import Poller
+from agent.execution.placement.queue_waits import QueueWaits
 from agent.text import read_tail
-from sandbox.errors import JobLostError, SandboxError
+from sandbox.errors import JobLostError, NodeFailedError, SandboxError
 from sandbox.gpu.leasing import stopped_before_its_start
 from sandbox.job import POLL_SECONDS, Execution, Job
 from sandbox.node.job_folder import PRINTED, WRITTEN, JobFolder, JobResult, Started
@@ -25,6 +32,8 @@ class Timeouts:
     grace: float = 120.0  # after the cluster says that a job has ended: NFS may show its files 60 s late, by default
     overtime: float = 300.0  # beyond the wall limit, to start and end a sandbox, from the start on a node
     stop: float = 180.0  # for a job to end that was asked to, and for us to see it on a network file system
+    busy: float = 30.0  # between two submissions to a cluster that takes no further job at present
+    wait: float = 10.0  # in the queue, before the run shows why a job waits there
 
 
 DEFAULT_TIMEOUTS = Timeouts()
@@ -33,15 +42,23 @@ DEFAULT_TIMEOUTS = Timeouts()
 class PlacedJob:
     """One attempt of `job`, which reads and writes the files of `folder` on its node."""
 
-    def __init__(self, folder: JobFolder, job: Job, *, queue: JobQueue, poller: Poller, timeouts: Timeouts) -> None:
-        request = folder.request()
-        if request is None:
-            raise SandboxError(f"{folder.path} has no request; is another process removing it?")
-        self._token = request.token
+    def __init__(
+        self,
+        folder: JobFolder,
+        token: str,
+        job: Job,
+        *,
+        queue: JobQueue,
+        poller: Poller,
+        waits: QueueWaits,
+        timeouts: Timeouts,
+    ) -> None:
+        self._token = token
         self._folder = folder
         self._job = job
         self._queue = queue
         self._poller = poller
+        self._waits = waits
         self._timeouts = timeouts
         self._name = folder.path.name
         self._known_at = time.monotonic()  # answers of the cluster to questions asked later are about this job
@@ -65,10 +82,12 @@ class PlacedJob:
         return True
 
     def submit(self, needs: JobNeeds) -> None:
-        """Submit the job; wait for a cluster that does not answer, which may have got it all the same.
+        """Submit the job; wait for a cluster that does not answer, which may have got it, or that takes no more jobs.
+
+        It returns without a submission if the job is to be stopped: `follow` then ends it.
 
         Raises:
-            SandboxError: the cluster refuses it.
+            SandboxError: the cluster refuses it for good.
         """
         while True:
             try:
@@ -77,12 +96,27 @@ class PlacedJob:
                 self._known_at = time.monotonic()
                 if self.is_known():
                     return
+            except QueueBusyError as error:
+                self._known_at = time.monotonic()
+                self._waits.begin(self._job.label, f"until the cluster takes more jobs: {error}")
+                if self._stops_within(self._timeouts.busy):
+                    return
+            except SandboxError:
+                if not needs.avoided:
+                    raise
+                needs = replace(needs, avoided=())  # no other node can run it
             else:
                 self._known_at = time.monotonic()
                 return
 
     def follow(self) -> Execution:
         """Wait for the job's end, and move its files to their places. Raises as `PlacingSandbox.run` does."""
+        try:
+            return self._followed()
+        finally:
+            self._waits.end(self._job.label)
+
+    def _followed(self) -> Execution:
         deadline, missing_since, next_question = None, None, time.monotonic()
         while (result := self._folder.result(self._token)) is None:
             now = time.monotonic()
@@ -99,6 +133,7 @@ class PlacedJob:
                     "wall limit",
                     started.node,
                 )
+            self._show_wait(now)
             missing_since = (missing_since or now) if self._is_missing() else None
             if missing_since is not None and now - missing_since > self._timeouts.grace:
                 raise self._lost()
@@ -129,6 +164,23 @@ class PlacedJob:
         if (started := self._has_started()) is None:
             return stopped_before_its_start(self._job)
         raise JobLostError(f"{self._job.label} did not end on node {started.node} when it was asked to", started.node)
+
+    def _stops_within(self, seconds: float) -> bool:
+        """Wait for so long; return True, at once, if the job is to be stopped."""
+        late = time.monotonic() + seconds
+        while time.monotonic() < late:
+            if self._is_to_stop():
+                return True
+            time.sleep(min(seconds, POLL_SECONDS))
+        return False
+
+    def _show_wait(self, now: float) -> None:
+        """Show why the cluster has given the job no node for a while."""
+        state = self._state()
+        if self._started is not None or state is None or not state.why_waiting:
+            self._waits.end(self._job.label)
+        elif now - self._known_at > self._timeouts.wait:
+            self._waits.begin(self._job.label, f"in the cluster's queue: {state.why_waiting}")
 
     def _has_started(self) -> Started | None:
         self._started = self._started or self._folder.started()
@@ -166,7 +218,7 @@ class PlacedJob:
         if result.lost is not None:
             raise JobLostError(f"{self._job.label} gave no result on node {node}: {result.lost}", node)
         if result.execution is None:
-            raise SandboxError(f"node {node}: {result.failed}")
+            raise NodeFailedError(f"{self._job.label} could not run on node {node}: {result.failed}", node)
         self._move((*PRINTED, *WRITTEN), is_over=True)
         return result.execution
 

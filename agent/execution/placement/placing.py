@@ -1,18 +1,21 @@
 """A sandbox whose jobs run on the nodes of a cluster, each in a sandbox there, with the same limits."""
 
+import os
 import re
 import shutil
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 
-from agent.execution.placement.job_queue import JobNeeds, JobQueue
+from agent.execution.placement.job_queue import JobNeeds, JobQueue, QueueBusyError
 from agent.execution.placement.placed_job import DEFAULT_TIMEOUTS, PlacedJob, Timeouts
 from agent.execution.placement.poller import Poller
-from sandbox.errors import JobLostError, SandboxError
+from agent.execution.placement.queue_waits import QueueWaits
+from sandbox.errors import JobLostError, NodeFailedError, SandboxError
 from sandbox.job import Execution, Job, Limits
-from sandbox.job_checks import validate_job
+from sandbox.job_checks import needs_copy, validate_job
 from sandbox.node.job_folder import InnerSandbox, JobFolder, JobRequest
 
 _OWN = re.compile(r".+\.a\d+\.[0-9a-f]{8}")
@@ -44,30 +47,45 @@ class PlacingSandbox:
         self._gpus = gpus
         self._timeouts = timeouts
         self._poller = Poller(queue, say, timeouts.poll)
+        self._waits = QueueWaits(self._root, say)
+        self._say = say
         self._held: set[str] = set()  # names of the folders that a thread works with
+        self._avoided: set[str] = set()  # nodes on which the sandbox has failed
         self._lock = threading.Lock()
 
     def check(self, limits: Limits) -> None:
-        """Return if the cluster would accept jobs with these limits. Raises SandboxError, with the remedy, if not."""
-        self._queue.check(self._needs(limits, gpus=self._gpus, apart=True))
+        """Return if the cluster would accept jobs with these limits, perhaps later.
+
+        Raises SandboxError, with the remedy, if not.
+        """
+        with suppress(QueueBusyError):  # each submission waits until it is accepted
+            self._queue.check(self._needs(limits, gpus=self._gpus, apart=True))
 
     def run(self, job: Job) -> Execution:
         """Run `job` on a node until it ends.
 
         Raises:
             JobLostError: nobody knows how it ended; a node that cannot be reached may still run it, in a folder that
-                no later attempt uses.
-            SandboxError: the cluster refused it, or the sandbox failed on the node. A failure of the job is part of
-                the Execution instead.
+                no later attempt uses. NodeFailedError: the sandbox failed on its node, which gets no further job.
+            SandboxError: the cluster refused it, or it can run nowhere. A failure of the job is part of the Execution
+                instead.
         """
         validate_job(job)
+        for mount in job.mounts:
+            needs_copy(mount, os.geteuid())  # raises for a source that does not exist: no node would do better
         if job.together:
             raise SandboxError(f"{job.label} waits for other jobs, which a cluster may not start; run it here")
         gpus = 0 if job.on_cpu else self._gpus
         request = JobRequest.of(job, self._inner, needs_gpu=gpus > 0)
         needs = self._needs(job.limits, gpus=gpus, apart=job.apart)
-        with self._poller, self._placed(request, needs, job) as placed:
-            return placed.follow()
+        with self._lock:
+            needs = replace(needs, avoided=tuple(sorted(self._avoided)))
+        try:
+            with self._poller, self._placed(request, needs, job) as placed:
+                return placed.follow()
+        except NodeFailedError as error:
+            self._avoid(error.node)
+            raise
 
     def close(self) -> None:
         """Cancel jobs that nobody waits for, and remove their folders. Safe to call twice."""
@@ -76,8 +94,17 @@ class PlacingSandbox:
             if path.is_dir() and not path.is_symlink() and _OWN.fullmatch(path.name):
                 self._give_up(JobFolder(path))
                 shutil.rmtree(path, ignore_errors=True)
+        self._waits.close()
         with suppress(OSError):
             self._root.rmdir()
+
+    def _avoid(self, node: str) -> None:
+        """Send no further job to a node, which would take one after the other: it is always free."""
+        with self._lock:
+            is_new = node not in self._avoided
+            self._avoided.add(node)
+        if is_new:
+            self._say(f"no further job of this run goes to node {node}, until `agent resume`: its sandbox fails")
 
     def _needs(self, limits: Limits, *, gpus: int, apart: bool) -> JobNeeds:
         return JobNeeds.of(limits, gpus=gpus, apart=apart, slack_seconds=self._timeouts.overtime)
@@ -86,9 +113,11 @@ class PlacingSandbox:
     def _placed(self, request: JobRequest, needs: JobNeeds, job: Job) -> Iterator[PlacedJob]:
         """Yield the job, submitted now or by an earlier process."""
         with self._lock:
-            folder, is_new = self._folder_for(request)
+            folder, token, is_new = self._folder_for(request)
             self._held.add(folder.path.name)
-        placed = PlacedJob(folder, job, queue=self._queue, poller=self._poller, timeouts=self._timeouts)
+        placed = PlacedJob(
+            folder, token, job, queue=self._queue, poller=self._poller, waits=self._waits, timeouts=self._timeouts
+        )
         try:
             if is_new:
                 placed.clear_places()
@@ -106,8 +135,10 @@ class PlacingSandbox:
             with self._lock:
                 self._held.discard(folder.path.name)
 
-    def _folder_for(self, request: JobRequest) -> tuple[JobFolder, bool]:
-        """Return the folder of the attempt, and whether it is new: only trainings of journaled scripts are adopted.
+    def _folder_for(self, request: JobRequest) -> tuple[JobFolder, str, bool]:
+        """Return the folder and token of the attempt, and whether it is new.
+
+        Only trainings of journaled scripts are adopted.
 
         What a scoring job is asked may be in files that an earlier process wrote with other secrets, and a rehearsal
         may be of another script: its proposal was not in the journal yet.
@@ -124,9 +155,8 @@ class PlacingSandbox:
                 if folder.path.name in self._held or folder.is_stop_requested():
                     continue
                 earlier = folder.request()
-                is_wanted = earlier is not None and earlier.is_same_work(request)
-                if number == last and is_wanted and is_training:
-                    return folder, False
+                if earlier is not None and earlier.is_same_work(request) and number == last and is_training:
+                    return folder, earlier.token, False
                 self._give_up(folder)
             # Each name is used once: what the cluster says about a name is about this attempt.
             folder = JobFolder(self._root / f"{base}.a{last + 1}.{request.token[:8]}")
@@ -135,7 +165,7 @@ class PlacingSandbox:
             raise SandboxError(
                 f"cannot write to {self._root}: {error.strerror}; make room, or use another --runs"
             ) from error
-        return folder, True
+        return folder, request.token, True
 
     def _give_up(self, folder: JobFolder) -> None:
         """End whatever may still run in a folder. Its result is not read any more."""

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from agent.execution.placement.job_queue import JobNeeds, QueueState, QueueUnreachableError
+from agent.execution.placement.job_queue import JobNeeds, QueueBusyError, QueueState, QueueUnreachableError
 from agent.task.cluster_table import ClusterSpec
 from agent.text import one_line
 from sandbox.errors import SandboxError, SandboxUnavailableError
@@ -27,12 +27,31 @@ _UNREACHABLE = (
     *("unable to contact slurm controller", "connection refused", "connection reset", "socket timed out"),
     *("zero bytes were transmitted", "communication connection failure", "unable to establish controller machine"),
     *("slurm_load_jobs error: unexpected message", "slurm backup controller in standby", "connect failure"),
+    *("munge encode failed", "protocol authentication error"),  # munged is being started again
 )
 """Parts of what the commands print when the controller does not answer."""
+_BUSY = (
+    "submitjob",  # QOSMaxSubmitJobPerUserLimit, AssocGrpSubmitJobsLimit and the like
+    *("maxsubmitjobsperaccount", "job queue full", "temporarily unable to accept", "resource temporarily unavailable"),
+    *("unable to create job record", "job creation temporarily disabled"),
+    *("required partition not available (inactive or drain)",),
+)
+"""Parts of what sbatch prints when a limit on the number of jobs is reached, or no job is taken for now. Other limits,
+such as QOSMaxCpuPerJobLimit, would refuse the same job again."""
+_REASONS = {
+    "Resources": "no node is free",
+    "Priority": "jobs of higher priority wait too",
+    "ReqNodeNotAvail": "nodes are down, drained or reserved",
+    "PartitionDown": "the partition is down",
+    "PartitionInactive": "the partition is inactive",
+    "JobHeldUser": "somebody holds it; scontrol release lets it start",
+    "JobHeldAdmin": "an administrator holds it",
+}
+"""What the commonest reasons of squeue mean. Names of limits, such as QOSMaxJobsPerUserLimit, say it themselves."""
 _NONE_NOW = "requested node configuration is not available"
 """What --test-only also says while all nodes are down or drained, when a job would wait. For a job that no node can
 ever run, sbatch says it again."""
-_COMMAND_SECONDS = 120.0  # of one command: they wait for a busy controller by themselves
+_COMMAND_SECONDS = 180.0  # of one command: sbatch tries 15 times by itself, within 120 s, while the queue is full
 
 
 class Slurm:
@@ -71,7 +90,7 @@ class Slurm:
 
     def states(self) -> Mapping[str, QueueState]:
         """Return the state of each of this user's jobs, by name. Raises QueueUnreachableError."""
-        command = ["squeue", "--noheader", "--all", f"--user={os.geteuid()}", "--states=all", "--format=%j|%T|%N"]
+        command = ["squeue", "--noheader", "--all", f"--user={os.geteuid()}", "--states=all", "--format=%j|%T|%N|%r"]
         try:
             lines = _run(command).splitlines()
         except QueueUnreachableError:
@@ -80,10 +99,10 @@ class Slurm:
             raise QueueUnreachableError(str(error)) from error
         found: dict[str, QueueState] = {}
         for line in lines:
-            if line.count("|") < 2:  # a part of a name with a line break, or what the site's own squeue prints
+            if line.count("|") < 3:  # a part of a name with a line break, or what the site's own squeue prints
                 continue
-            name, word, node = line.strip().rsplit("|", 2)
-            state = QueueState(word not in _ENDED, word, node)
+            name, word, node, reason = line.strip().rsplit("|", 3)
+            state = QueueState(word not in _ENDED, word, node, _why(reason) if word == "PENDING" else "")
             if name not in found or state.is_alive:
                 found[name] = state
         return found
@@ -94,6 +113,7 @@ class Slurm:
 
     def _options(self, name: str, needs: JobNeeds) -> list[str]:
         spec = self._spec
+        excluded = [option.partition("=")[2] for option in spec.sbatch if option.startswith("--exclude=")]
         options = {
             "--partition": self._partition,
             "--account": spec.account,
@@ -103,6 +123,8 @@ class Slurm:
         return [
             *(f"{option}={value}" for option, value in options.items() if value is not None),
             *spec.sbatch,
+            # The last of several counts.
+            *([f"--exclude={','.join([*excluded, *needs.avoided])}"] if needs.avoided else []),
             # By default Slurm runs a job again without telling, and gives it this program's whole environment.
             *("--no-requeue", "--export=NONE"),
             *(f"--job-name={name}", "--nodes=1", "--ntasks=1", f"--cpus-per-task={needs.cpus}"),
@@ -111,11 +133,21 @@ class Slurm:
         ]
 
 
+def _why(reason: str) -> str:
+    """Return why a job waits, from the reason that squeue prints; empty if Slurm has not looked at the job yet."""
+    reason = reason.strip().strip("()")
+    word = reason.partition(",")[0]
+    if word in ("", "None"):
+        return ""
+    return f"{_REASONS[word]} ({reason})" if word in _REASONS else reason
+
+
 def _run(command: list[str], script: str | None = None) -> str:
     """Run a command of Slurm and return what it printed.
 
     Raises:
         QueueUnreachableError: the controller does not answer.
+        QueueBusyError: no further job is taken at present.
         SandboxError: the command failed; the message has what it printed.
     """
     try:
@@ -137,6 +169,10 @@ def _run(command: list[str], script: str | None = None) -> str:
         raise SandboxUnavailableError(f"cannot run {command[0]}: {error.strerror}") from error
     if done.returncode == 0:
         return done.stdout
-    said = one_line(done.stderr.strip() or f"exit code {done.returncode}")
-    kind = QueueUnreachableError if any(part in said.lower() for part in _UNREACHABLE) else SandboxError
-    raise kind(f"{command[0]}: {said}; see [cluster] of task.toml and --on slurm:PARTITION")
+    lines = [line.removeprefix(f"{command[0]}: ").removeprefix("error: ") for line in done.stderr.strip().splitlines()]
+    said = one_line(": ".join(lines) or f"exit code {done.returncode}")
+    if any(part in said.lower() for part in _UNREACHABLE):
+        raise QueueUnreachableError(f"{command[0]}: {said}")
+    if any(part in said.lower() for part in _BUSY):
+        raise QueueBusyError(f"{command[0]}: {said}")
+    raise SandboxError(f"{command[0]}: {said}; see [cluster] of task.toml and --on slurm:PARTITION")

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Literal
 
 from agent.errors import UnsafeFileError
+from agent.execution.placement.queue_waits import read_waits
 from agent.files import plain_file, read_json
 from agent.report import trial_table
 from agent.report.html.texts.terminal_log import terminal_lines
@@ -144,7 +145,8 @@ def work_lines(stored: StoredRun, pid: int) -> list[WorkLine]:
     work = Work.read(stored.paths, pid)
     if work is None:  # of an earlier version, or it has not begun
         work = Work(pid)
-    held = {item.worker: _line(item, work, stored) for item in work.items if item.worker is not None}
+    waits = _waits(stored)
+    held = {item.worker: _line(item, work, stored, waits) for item in work.items if item.worker is not None}
     lines = [
         held.get(number) or WorkLine("", "idle", slot=number, place=device)
         for number, device in sorted(work.devices.items())
@@ -156,7 +158,7 @@ def work_lines(stored: StoredRun, pid: int) -> list[WorkLine]:
     if (repeat := stored.history.repeating) is not None and all(item.about != "repeat" for item in work.items):
         log = stored.paths.trial(repeat.trial).repeat(repeat.seed).log
         lines.append(replace(_repeat(repeat, stored.metric), began=local_time(repeat.started_at), log=log))
-    return lines + [_line(item, work, stored) for item in work.items if item.worker is None]
+    return lines + [_line(item, work, stored, waits) for item in work.items if item.worker is None]
 
 
 def _proposing(number: int, who: str) -> WorkLine:
@@ -175,8 +177,12 @@ def _repeat(repeat: Repeat, metric: Metric) -> WorkLine:
     return WorkLine(f"trial {repeat.trial} again", trial_table.purpose(repeat, metric))
 
 
-def _line(item: WorkItem, work: Work, stored: StoredRun) -> WorkLine:
-    """Return the line about an item; the journal, which may be a moment behind or ahead, has its title."""
+def _line(item: WorkItem, work: Work, stored: StoredRun, waits: Mapping[str, str]) -> WorkLine:
+    """Return the line about an item; the journal, which may be a moment behind or ahead, has its title.
+
+    Args:
+        waits: why jobs wait for a cluster, by label.
+    """
     history, log = stored.history, None
     trial, repeat = history.in_flight.get(item.number), history.repeating
     if item.about == "proposal":
@@ -191,8 +197,20 @@ def _line(item: WorkItem, work: Work, stored: StoredRun) -> WorkLine:
         log = stored.paths.trial(trial.number).log
     else:  # it has just ended
         line = WorkLine(f"trial {item.number}", "")
+    if item.about in ("trial", "repeat"):
+        job = f"{stored.run_id}/{item.number:04d}/"
+        why = next((why for label, why in waits.items() if label.startswith(job)), None)
+        line = replace(line, phase=f"waits {why}") if why is not None else line
     device = "" if item.worker is None else work.devices.get(item.worker, "")
     return replace(line, began=local_time(item.since), log=log, slot=item.worker, place=device)
+
+
+def _waits(stored: StoredRun) -> Mapping[str, str]:
+    """Return why jobs of the run wait for a cluster, by label."""
+    try:
+        return read_waits(stored.paths.jobs)
+    except UnsafeFileError:  # its folder is a link
+        return {}
 
 
 def _waiting_line(trial: Trial, stored: StoredRun, *, is_known: bool) -> WorkLine:

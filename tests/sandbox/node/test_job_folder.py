@@ -1,5 +1,6 @@
 """The folder of a job: all of a request and of a result arrives, and only the first start counts."""
 
+import os
 import shutil
 from dataclasses import fields
 from pathlib import Path
@@ -86,6 +87,26 @@ def test_what_is_not_a_result_is_none(tmp_path: Path, text: str) -> None:
     assert folder.result("a") is None
     assert folder.started() is None
     assert folder.request() is None
+
+
+@pytest.mark.parametrize("kind", ["FIFO", "link", "folder", "device"])
+def test_what_is_not_a_plain_file_is_not_read(tmp_path: Path, kind: str) -> None:
+    folder = JobFolder(tmp_path / "job")
+    folder.create(request := JobRequest.of(JOB, InnerSandbox(), needs_gpu=False))
+    folder.start(Started("n1", "", 1.0))
+    folder.finish(request.token, JobResult(lost="SIGTERM"))
+    for name in ("job.json", "started.json", "execution.json"):
+        path, other = folder.path / name, tmp_path / name
+        path.rename(other)
+        if kind == "FIFO":
+            os.mkfifo(path)
+        elif kind == "link":
+            path.symlink_to(other)
+        elif kind == "folder":
+            path.mkdir()
+        else:
+            path.symlink_to("/dev/zero")
+    assert (folder.request(), folder.started(), folder.result(request.token)) == (None, None, None)
 
 
 def test_only_the_first_start_counts(tmp_path: Path) -> None:

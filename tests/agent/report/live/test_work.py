@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from agent.edits.assignments import Assignments
+from agent.execution.placement.queue_waits import QueueWaits
 from agent.execution.slots import Slot
 from agent.modes.proposer import Context
 from agent.report.live.recorder import WorkRecorder
@@ -157,6 +158,37 @@ def test_after_a_void_attempt_it_is_trained_again(stored: StoredRun) -> None:
     recorder.scoring(trials[1])
     recorder.voided(VoidedAttempt("slow", trained=True, seconds=1.0, at=BEGAN.isoformat()), 1)
     assert ("cpu", "trial 1: training, MIX 0.25", 65.0) in lines(stored)
+
+
+def test_a_trial_whose_job_waits_for_a_cluster_says_why(stored: StoredRun) -> None:
+    recorder = recorded(stored)
+    recorder.started(stored.history.in_flight[1], Slot(0, cluster="slurm"))
+    recorder.started(stored.history.in_flight[2], Slot(1, cluster="slurm"))
+    stored.paths.jobs.mkdir()
+    waits = QueueWaits(stored.paths.jobs, lambda _line: None)
+    waits.begin(f"{stored.run_id}/0001/train", "in the cluster's queue: no node is free (Resources)")
+    shown = "trial 1: waits in the cluster's queue: no node is free (Resources), MIX 0.25"
+    assert lines(stored) == [("slurm", shown, 65.0), ("slurm", "trial 2: training, MIX 0.5", 65.0)]
+    waits.end(f"{stored.run_id}/0001/train")
+    assert lines(stored)[0] == ("slurm", "trial 1: training, MIX 0.25", 65.0)
+
+
+@pytest.mark.parametrize("kind", ["damaged", "a list", "a link", "a linked folder"])
+def test_a_file_of_waiting_jobs_from_a_stranger_is_no_trouble(stored: StoredRun, tmp_path: Path, kind: str) -> None:
+    recorded(stored).started(stored.history.in_flight[1], Slot(0))
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "waiting.json").write_text(json.dumps({f"{stored.run_id}/0001/train": "for ever"}))
+    jobs = stored.paths.root / "jobs"
+    if kind == "a linked folder":
+        jobs.symlink_to(other)
+    else:
+        jobs.mkdir()
+        if kind == "a link":
+            (jobs / "waiting.json").symlink_to(other / "waiting.json")
+        else:
+            (jobs / "waiting.json").write_text({"damaged": "{", "a list": "[1]"}[kind])
+    assert lines(stored)[0] == ("cpu", "trial 1: training, MIX 0.25", 65.0)
 
 
 def test_a_repeat_that_has_just_ended_is_named(stored: StoredRun) -> None:
