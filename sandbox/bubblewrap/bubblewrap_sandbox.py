@@ -29,7 +29,7 @@ class BubblewrapSandbox:
 
     `python` is the interpreter of the jobs, by default the one that runs this program. `accept_unenforced` names
     limits that need not be enforced if this machine cannot. `controller` caps and counts a job's processes, by default
-    the best one that works on this machine.
+    the best one that works on this machine. `runs_one_job`: no second job will run from the copy in memory.
 
     Raises:
         SandboxUnavailableError: bubblewrap is not installed for this machine or cannot start a job here, or a limit
@@ -41,6 +41,8 @@ class BubblewrapSandbox:
         python: Path | None = None,
         accept_unenforced: frozenset[str] = frozenset(),
         controller: Controller | None = None,
+        *,
+        runs_one_job: bool = False,
     ) -> None:
         self.identity = launch.identity  # called once per job; a test replaces it by an unsafe one
         self._program = bwrap()
@@ -61,7 +63,7 @@ class BubblewrapSandbox:
             [self._program, "--version"], capture_output=True, encoding="utf-8", errors="replace", check=True, env={}
         ).stdout.strip()
         self._controller.sweep()
-        self._shared = Shared(self._python)
+        self._shared = Shared(self._python, for_one_job=runs_one_job)
         self._runtime = self._shared.runtime
 
     def run(self, job: Job) -> Execution:

@@ -28,11 +28,13 @@ class Runtime:
     """The copy for all jobs of a sandbox: made when a job first needs it, extended when a job needs more packages.
 
     If the interpreter belongs to an image, `python` is None and nothing is copied. Safe to use from several threads.
+    A copy `for_one_job` reveals nothing to another one, so the host does not read it.
     """
 
-    def __init__(self, python: Interpreter | None) -> None:
+    def __init__(self, python: Interpreter | None, *, for_one_job: bool = False) -> None:
         place.sweep()
         self._python = python
+        self._n_reads = 0 if for_one_job else READS
         self._lock = threading.Lock()
         self._closure: Closure | None = None
         self._known: set[tuple[str, bool]] = set()
@@ -67,7 +69,7 @@ class Runtime:
             folder = self._place.folder / "runtime"
             for path in wanted:
                 _copy(path, folder)
-            for _ in range(READS):
+            for _ in range(self._n_reads):
                 for path in wanted:
                     _read(folder / path.relative_to("/"))
             self._copied.update(wanted)
@@ -112,7 +114,7 @@ class Shared:
     A forked process uses it too, until it needs files that are not in it.
     """
 
-    _known: ClassVar[dict[Path | None, "Shared._Counted"]] = {}
+    _known: ClassVar[dict[tuple[Path | None, bool], "Shared._Counted"]] = {}
     _lock: ClassVar[threading.Lock] = threading.Lock()
 
     @dataclass
@@ -120,12 +122,12 @@ class Shared:
         runtime: Runtime
         n_users: int = 0
 
-    def __init__(self, python: Interpreter | None) -> None:
-        self._key = python.executable if python is not None else None
+    def __init__(self, python: Interpreter | None, *, for_one_job: bool = False) -> None:
+        self._key = (python.executable if python is not None else None, for_one_job)
         with self._lock:
             counted = self._known.get(self._key)
             if counted is None:
-                counted = self._known[self._key] = self._Counted(Runtime(python))
+                counted = self._known[self._key] = self._Counted(Runtime(python, for_one_job=for_one_job))
             counted.n_users += 1
             self.runtime = counted.runtime
         self._is_open = True

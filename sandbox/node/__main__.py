@@ -70,11 +70,20 @@ def run_on_node(path: Path) -> int:
 def _run(request: JobRequest, folder: JobFolder, gpus: tuple[str, ...], node: str, cancelled: _Cancelled) -> Execution:
     if request.needs_gpu and not gpus:
         raise SandboxError(f"the cluster gave no GPU to {request.job.label}; check its gres.conf")
+    has_begun = False
+
+    def is_to_stop() -> bool:
+        nonlocal has_begun
+        if not has_begun:  # the sandbox asks for the first time: the job runs
+            has_begun = True
+            folder.begin()
+        return cancelled.signal is not None or folder.is_stop_requested()
+
     names = [name for name in (*PRINTED, *WRITTEN) if getattr(request.job, name) is not None]
     job = replace(
         request.job,
         gpus=gpus,
-        stop_when=lambda: cancelled.signal is not None or folder.is_stop_requested(),
+        stop_when=is_to_stop,
         **{name: folder.file(name) for name in names},  # type: ignore[arg-type]
     )
     with closing(_opened(request.sandbox)) as sandbox:
@@ -85,7 +94,8 @@ def _run(request: JobRequest, folder: JobFolder, gpus: tuple[str, ...], node: st
 
 
 def _opened(inner: InnerSandbox) -> BubblewrapSandbox:
-    return BubblewrapSandbox(Path(inner.python) if inner.python else None, frozenset(inner.accept_unenforced))
+    python = Path(inner.python) if inner.python else None
+    return BubblewrapSandbox(python, frozenset(inner.accept_unenforced), runs_one_job=True)
 
 
 def given_gpus() -> tuple[str, ...]:

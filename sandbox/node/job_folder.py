@@ -2,6 +2,7 @@
 
     job.json        the job and its sandbox; written before the job is submitted
     started.json    where and when it started; exists before anything of the job runs, and is never replaced
+    begun           exists once the job itself runs: before that, the node makes the copy that it may run from
     stop            asks the node to end the job
     log, output …   what the job writes, until it is moved to where the caller wants it
     execution.json  how it ended: renamed into place as the node's last act
@@ -118,6 +119,19 @@ class JobFolder:
             document = self._read("started.json")
             return None if document is None else Started(**document)
         return None
+
+    def begin(self) -> None:
+        """Record that the job itself runs. Where that fails, the caller only waits longer for a node that hangs."""
+        with suppress(OSError):
+            (self.path / "begun").touch()
+
+    def has_begun(self) -> bool:
+        """Return whether the job itself runs or ran, as far as is known."""
+        try:
+            (self.path / "begun").stat()
+        except OSError:
+            return False
+        return True
 
     def request_stop(self) -> None:
         """Ask the node to end the job; if no node has started it, none will run it any more."""

@@ -31,6 +31,7 @@ class PlacerContract:
     """Each case is what happens to the jobs of a run."""
 
     W = 4
+    ON_NODES = False  # whether another node may do better where the sandbox fails, so that the job counts as lost
 
     def test_w_jobs_run_at_once_each_with_its_own_files(self, placer: Sandbox, tmp_path: Path) -> None:
         gate = Gate(tmp_path)
@@ -132,9 +133,9 @@ class PlacerContract:
 
     def test_a_fault_of_the_sandbox_is_an_error_with_its_remedy(self, placer: Sandbox, tmp_path: Path) -> None:
         job = job_in(tmp_path, "pass", mounts=(Mount(tmp_path / "missing", "/data"),))
-        with pytest.raises(SandboxError, match="cannot mount") as raised:
+        with pytest.raises(SandboxError, match=r"cannot mount .*check the mounts") as raised:
             placer.run(job)
-        assert not isinstance(raised.value, JobLostError)
+        assert isinstance(raised.value, JobLostError) == self.ON_NODES
 
     def test_the_same_job_can_run_again(self, placer: Sandbox, tmp_path: Path) -> None:
         job = job_in(tmp_path, "import os; print(os.urandom(8).hex())")

@@ -1,5 +1,6 @@
 """One attempt of a job on a cluster, from its submission to its end. One thread follows it."""
 
+import math
 import shutil
 import time
 from contextlib import suppress
@@ -30,7 +31,8 @@ class Timeouts:
 
     poll: float = 2.0  # between two questions to the cluster
     grace: float = 120.0  # after the cluster says that a job has ended: NFS may show its files 60 s late, by default
-    overtime: float = 300.0  # beyond the wall limit, to start and end a sandbox, from the start on a node
+    overtime: float = 300.0  # beyond the wall limit, to start and end a sandbox
+    copying: float = 1800.0  # the same, for the copy that a scoring job runs from: 8 GiB at 5 MB/s take 1718 s
     stop: float = 180.0  # for a job to end that was asked to, and for us to see it on a network file system
     busy: float = 30.0  # between two submissions to a cluster that takes no further job at present
     wait: float = 10.0  # in the queue, before the run shows why a job waits there
@@ -117,7 +119,8 @@ class PlacedJob:
             self._waits.end(self._job.label)
 
     def _followed(self) -> Execution:
-        deadline, missing_since, next_question = None, None, time.monotonic()
+        deadline, missing_since, next_question = math.inf, None, time.monotonic()
+        has_begun, limit = False, self._job.limits.wall_seconds + self._timeouts.overtime
         while (result := self._folder.result(self._token)) is None:
             now = time.monotonic()
             self._move(PRINTED)
@@ -125,9 +128,12 @@ class PlacedJob:
                 next_question = now + POLL_SECONDS
                 if self._is_to_stop():
                     return self._stopped()
-            if (started := self._has_started()) is not None and deadline is None:
-                deadline = now + self._job.limits.wall_seconds + self._timeouts.overtime
-            if deadline is not None and started is not None and now > deadline:
+            started = self._has_started()
+            if started is not None and deadline == math.inf:
+                deadline = now + limit + self._timeouts.copying  # until it begins: the copy has its own time
+            if started is not None and not has_begun and self._folder.has_begun():
+                has_begun, deadline = True, now + limit
+            if started is not None and now > deadline:
                 raise JobLostError(
                     f"{self._job.label} gave no result on node {started.node} {self._timeouts.overtime:g} s after its "
                     "wall limit",

@@ -79,7 +79,9 @@ def refuse_with_cluster(on: str, *, sandbox: str, gpus: str | None) -> None:
             f"--gpus {gpus} names GPUs of this machine; on {name}, write gpus = 1 into [cluster] of task.toml"
         )
     if sandbox != PLACED_SANDBOX:
-        raise UsageError(f"--sandbox {sandbox}: nodes of {name} have only {PLACED_SANDBOX}; leave it out")
+        raise UsageError(
+            f"--sandbox {sandbox}: on {name}, jobs run in {PLACED_SANDBOX} on each node; use --sandbox {PLACED_SANDBOX}"
+        )
 
 
 def open_place(

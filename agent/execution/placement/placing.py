@@ -1,6 +1,5 @@
 """A sandbox whose jobs run on the nodes of a cluster, each in a sandbox there, with the same limits."""
 
-import os
 import re
 import shutil
 import threading
@@ -15,7 +14,7 @@ from agent.execution.placement.poller import Poller
 from agent.execution.placement.queue_waits import QueueWaits
 from sandbox.errors import JobLostError, NodeFailedError, SandboxError
 from sandbox.job import Execution, Job, Limits
-from sandbox.job_checks import needs_copy, validate_job
+from sandbox.job_checks import validate_job
 from sandbox.node.job_folder import InnerSandbox, JobFolder, JobRequest
 
 _OWN = re.compile(r".+\.a\d+\.[0-9a-f]{8}")
@@ -67,12 +66,9 @@ class PlacingSandbox:
         Raises:
             JobLostError: nobody knows how it ended; a node that cannot be reached may still run it, in a folder that
                 no later attempt uses. NodeFailedError: the sandbox failed on its node, which gets no further job.
-            SandboxError: the cluster refused it, or it can run nowhere. A failure of the job is part of the Execution
-                instead.
+            SandboxError: the cluster refused it. A failure of the job is part of the Execution instead.
         """
         validate_job(job)
-        for mount in job.mounts:
-            needs_copy(mount, os.geteuid())  # raises for a source that does not exist: no node would do better
         if job.together:
             raise SandboxError(f"{job.label} waits for other jobs, which a cluster may not start; run it here")
         gpus = 0 if job.on_cpu else self._gpus
@@ -107,7 +103,8 @@ class PlacingSandbox:
             self._say(f"no further job of this run goes to node {node}, until `agent resume`: its sandbox fails")
 
     def _needs(self, limits: Limits, *, gpus: int, apart: bool) -> JobNeeds:
-        return JobNeeds.of(limits, gpus=gpus, apart=apart, slack_seconds=self._timeouts.overtime)
+        slack_seconds = self._timeouts.overtime + (self._timeouts.copying if apart else 0.0)
+        return JobNeeds.of(limits, gpus=gpus, apart=apart, slack_seconds=slack_seconds)
 
     @contextmanager
     def _placed(self, request: JobRequest, needs: JobNeeds, job: Job) -> Iterator[PlacedJob]:

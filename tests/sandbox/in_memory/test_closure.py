@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from sandbox.in_memory import elf
+from sandbox.in_memory import runtime as runtime_module
 from sandbox.in_memory.closure import Closure
-from sandbox.in_memory.runtime import Runtime
+from sandbox.in_memory.runtime import READS, Runtime
 from sandbox.interpreter import Interpreter, interpreter, own_interpreter
 
 
@@ -116,6 +117,29 @@ def test_a_copy_grows_with_what_jobs_need_and_keeps_times_and_modes(tmp_path: Pa
     finally:
         runtime.close()
     assert not copy.exists()
+
+
+@pytest.mark.parametrize(("for_one_job", "n_reads"), [(False, READS), (True, 0)])
+def test_only_a_copy_for_several_jobs_is_read_so_that_reads_by_jobs_change_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, for_one_job: bool, n_reads: int
+) -> None:
+    python = environment(tmp_path / "venv")
+    install(python, "first", {"first.py": "x = 1"})
+    opened: list[str] = []
+    real = runtime_module._read
+
+    def read(path: Path) -> None:
+        opened.append(path.name)
+        real(path)
+
+    monkeypatch.setattr(runtime_module, "_read", read)
+    runtime = Runtime(python, for_one_job=for_one_job)
+    try:
+        copy = runtime.with_packages(["first"], compiler=False)
+        assert list(copy.rglob("first.py"))
+    finally:
+        runtime.close()
+    assert opened.count("first.py") == n_reads
 
 
 def test_a_forked_process_uses_the_copy_until_it_needs_files_that_are_not_in_it(tmp_path: Path) -> None:

@@ -109,6 +109,15 @@ def test_what_is_not_a_plain_file_is_not_read(tmp_path: Path, kind: str) -> None
     assert (folder.request(), folder.started(), folder.result(request.token)) == (None, None, None)
 
 
+def test_a_job_has_begun_once_the_node_says_so(tmp_path: Path) -> None:
+    folder = JobFolder(tmp_path)
+    assert not folder.has_begun()
+    folder.begin()
+    assert folder.has_begun()
+    JobFolder(tmp_path / "missing").begin()
+    assert not JobFolder(tmp_path / "missing").has_begun()
+
+
 def test_only_the_first_start_counts(tmp_path: Path) -> None:
     folder, first = JobFolder(tmp_path), Started("n1", "0", 1.0)
     assert folder.start(first)
