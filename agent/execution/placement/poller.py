@@ -8,6 +8,20 @@ from dataclasses import dataclass
 from agent.execution.placement.job_queue import JobQueue, QueueState, QueueUnreachableError
 
 _LONGEST_SECONDS = 60.0  # between two questions to a cluster that does not answer
+_open: set["Poller"] = set()  # of this process: a comparison has one for each run, which share the rate of questions
+
+
+def pause_seconds(each: float, n_open: int, n_failed: int) -> float:
+    """Return the pause before the next question to the cluster.
+
+    Args:
+        each: of a poller that is alone and gets answers, in seconds.
+        n_open: pollers of this process.
+        n_failed: questions in a row without an answer.
+    """
+    if not n_failed:
+        return each * max(1, n_open)
+    return min(each * 2.0 ** min(n_failed, 32), _LONGEST_SECONDS)
 
 
 @dataclass(frozen=True)
@@ -19,7 +33,10 @@ class Snapshot:
 
 
 class Poller:
-    """Asks the cluster every `seconds` while somebody waits, and rarely while it does not answer."""
+    """Asks the cluster every `seconds` while somebody waits, and rarely while it does not answer.
+
+    All pollers of a process together ask as often as one alone.
+    """
 
     def __init__(self, queue: JobQueue, say: Callable[[str], None], seconds: float) -> None:
         self._queue = queue
@@ -38,6 +55,7 @@ class Poller:
             if self._thread is None:
                 self._thread = threading.Thread(target=self._ask, name="poller", daemon=True)
                 self._thread.start()
+                _open.add(self)
             self._changed.notify_all()
         return self
 
@@ -57,9 +75,10 @@ class Poller:
             self._changed.notify_all()
         if self._thread is not None:
             self._thread.join()
+        _open.discard(self)
 
     def _ask(self) -> None:
-        pause = self._seconds
+        n_failed = 0
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: self._is_closed or self._n_waiting > 0)
@@ -69,12 +88,13 @@ class Poller:
             try:
                 self._latest = Snapshot(asked_at, self._queue.states())
             except QueueUnreachableError as error:
-                if pause == self._seconds:
+                if not n_failed:
                     self._say(f"the cluster does not answer ({error}); waiting: jobs go on meanwhile")
-                pause = min(2 * pause, _LONGEST_SECONDS)
+                n_failed += 1
             else:
-                if pause != self._seconds:
+                if n_failed:
                     self._say("the cluster answers again")
-                pause = self._seconds
+                n_failed = 0
+            pause = pause_seconds(self._seconds, len(_open), n_failed)
             with self._changed:
                 self._changed.wait_for(lambda: self._is_closed, timeout=pause)

@@ -1,0 +1,40 @@
+"""How often a cluster is asked about jobs."""
+
+import pytest
+
+from agent.execution.placement.poller import Poller, pause_seconds
+from tests.contracts.local_queue import LocalQueue
+
+
+@pytest.mark.parametrize(
+    ("n_open", "n_failed", "seconds"),
+    [(1, 0, 2.0), (20, 0, 40.0), (1, 1, 4.0), (20, 1, 4.0), (1, 5, 60.0), (1, 10**6, 60.0)],
+)
+def test_all_pollers_together_ask_as_often_as_one_and_rarely_while_nobody_answers(
+    n_open: int, n_failed: int, seconds: float
+) -> None:
+    assert pause_seconds(2.0, n_open, n_failed) == seconds
+
+
+def test_the_pollers_of_a_process_count_each_other_until_they_are_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    counted: list[int] = []
+
+    def pause(_each: float, n_open: int, _n_failed: int) -> float:
+        counted.append(n_open)
+        return 0.01
+
+    monkeypatch.setattr("agent.execution.placement.poller.pause_seconds", pause)
+    pollers = [Poller(LocalQueue(), print, 0.01) for _ in range(3)]
+
+    def wait_for(n: int) -> None:
+        counted.clear()
+        while n not in counted:
+            pass
+
+    for n, poller in enumerate(pollers, 1):
+        poller.__enter__()
+        wait_for(n)
+    for poller in pollers[1:]:
+        poller.close()
+    wait_for(1)
+    pollers[0].close()
