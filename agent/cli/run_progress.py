@@ -144,8 +144,10 @@ def _document(config: "RunConfig", run: "Run", end: "End", hashes: "Mapping[int,
     """Return how a run ended, its result and its trials; `hashes`: of the commits, by number of the trial."""
     from agent.report.json_documents import result_json, trial_json
     from agent.report.slices import slice_json
+    from agent.trials.added_lines import added_lines
 
     history, metric = run.history, run.executor.task.metric
+    added = added_lines(history.by_finish, run.executor.task.source)
     return {
         "run": config.run_id,
         "mode": config.mode,
@@ -154,7 +156,9 @@ def _document(config: "RunConfig", run: "Run", end: "End", hashes: "Mapping[int,
         "reason": end.reason,
         **result_json(history, run.keeper, _pool(run)),
         "slices": [slice_json(use) for use in history.slices],
-        "trials": [trial_json(trial, hashes.get(trial.number), metric) for trial in history.by_finish],
+        "trials": [
+            trial_json(trial, hashes.get(trial.number), metric, added.get(trial.number)) for trial in history.by_finish
+        ],
     }
 
 
@@ -187,6 +191,7 @@ def _closing(config: "RunConfig", runs: "RunsFolder", run: "Run", end: "End") ->
     from agent.report.terminal import columns_of, sentences
     from agent.run.ending import EndReason
     from agent.store.trial_name import best_of
+    from agent.trials.added_lines import added_lines
 
     if end.ending is EndReason.BASELINE_FAILED:
         from agent.text import read_tail
@@ -204,7 +209,8 @@ def _closing(config: "RunConfig", runs: "RunsFolder", run: "Run", end: "End") ->
     if mode_named(config.mode).measures_noise:
         print("\n".join(sentences(noise_summary(run.history.trials, metric), columns_of(sys.stdout))))
         return
-    lines, columns = run_summary.summary(run.history, metric, run.keeper, _pool(run)), columns_of(sys.stdout)
+    added, columns = added_lines(run.history.by_finish, run.executor.task.source), columns_of(sys.stdout)
+    lines = run_summary.summary(run.history, metric, run.keeper, _pool(run), added)
     print("\n".join(sentences(lines, columns)))
     if awaits:
         print(f"next: agent brief {config.run_id}{option} · agent submit {config.run_id} --script FILE --wait{option}")

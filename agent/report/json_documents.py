@@ -15,6 +15,7 @@ from agent.report.documents.trials import (
 from agent.report.slices import PoolSize, published, why_repeated
 from agent.task.score_kinds import is_self_reported
 from agent.text import one_line
+from agent.trials.added_lines import AddedLines
 from agent.trials.budget import Ledger
 from agent.trials.history import History
 from agent.trials.keeping.keep_rule import KeepPolicy
@@ -86,8 +87,10 @@ def repeat_json(repeat: Repeat, metric: Metric) -> dict[str, Any]:
     return dict(vars(document))
 
 
-def trial_json(trial: Trial, sha: str | None, metric: Metric) -> dict[str, Any]:
+def trial_json(trial: Trial, sha: str | None, metric: Metric, added: AddedLines | None = None) -> dict[str, Any]:
     """Return one trial as the JSON document that `--json` prints.
+
+    `added`: the lines that its edit adds; None if it was not written as code.
 
     `value` also stands under the metric's own name, unless another key is called so.
     """
@@ -137,6 +140,7 @@ def trial_json(trial: Trial, sha: str | None, metric: Metric) -> dict[str, Any]:
         elapsed_seconds=slot.elapsed_seconds,
         voids=[void.to_json() for void in trial.voids],
         lost=[lost.to_json() for lost in trial.lost],
+        reintroduced=_reintroduced(added),
         usage=proposal.to_json().get("usage"),
         notes=proposal.notes,
         n_messages=proposal.n_messages,
@@ -144,6 +148,12 @@ def trial_json(trial: Trial, sha: str | None, metric: Metric) -> dict[str, Any]:
         finished_at=trial.finished_at,
     )
     return dict(vars(document)) | ({} if metric.name in _KEYS else {metric.name: value})
+
+
+def _reintroduced(added: AddedLines | None) -> dict[str, Any] | None:
+    if added is None:
+        return None
+    return {"added": added.n_lines, "again": len(added.again), "trials": list(added.had_by)}
 
 
 class _Slot(NamedTuple):

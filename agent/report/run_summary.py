@@ -1,12 +1,13 @@
 """The summary of a run: result, noise, counts of trials, early stopping, and what was spent."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from agent.report.slices import SELF_REPORTED, PoolSize, pool_lines, published, result_words, why_repeated
 from agent.report.trial_table import verdict
 from agent.store.stored_run import NOISE_MEASURED
 from agent.task.score_kinds import is_self_reported
 from agent.text import one_line, plural
+from agent.trials.added_lines import AddedLines, ReintroducedShare
 from agent.trials.budget import Ledger, duration
 from agent.trials.history import History
 from agent.trials.keeping.keep_rule import KeepPolicy, KeepRule
@@ -18,10 +19,18 @@ ONLY_REPEATED = "gains are repeated, not confirmed"
 REMEDY = "let the script take its seed from the variable TRAIN_SEED: docs/own-script.md"
 
 
-def summary(history: History, metric: Metric, keeper: KeepPolicy, pool: PoolSize | None = None) -> list[str]:
+def summary(
+    history: History,
+    metric: Metric,
+    keeper: KeepPolicy,
+    pool: PoolSize | None = None,
+    added: Mapping[int, AddedLines] | None = None,
+) -> list[str]:
     """Return the summary of a run, in plain lines.
 
-    `pool`: the size of the pool, for runs that confirm gains on slices.
+    Args:
+        pool: the size of the pool, for runs that confirm gains on slices.
+        added: the lines that each edit adds, of edits that were written as code.
     """
     trials = history.trials
     if not trials:
@@ -43,7 +52,16 @@ def summary(history: History, metric: Metric, keeper: KeepPolicy, pool: PoolSize
     ran = f"{plural(len(trials), 'trial')}: " + ", ".join(f"{n} {word}" for word, n in counts.items())
     if history.repeats:
         ran += f"; {plural(len(history.repeats), 'repeat')}"
-    return [*lines, ran, *machine_lines(history), *stopped_early(trials), _spent(history)]
+    again = reintroduced_lines(added or {})
+    return [*lines, ran, *again, *machine_lines(history), *stopped_early(trials), _spent(history)]
+
+
+def reintroduced_lines(added: Mapping[int, AddedLines]) -> list[str]:
+    """Return one line on the share of added lines that a rejected trial had before; no line if no edit adds any."""
+    found = ReintroducedShare.of(added)
+    if not found.n_lines:
+        return []
+    return [f"re-introduced: {found.share:.0%} of {plural(found.n_lines, 'added line')} had been in a rejected trial"]
 
 
 def machine_lines(history: History) -> list[str]:

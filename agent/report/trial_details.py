@@ -57,6 +57,7 @@ def facts(stored: StoredRun, trial: Trial) -> list[tuple[str, str]]:
         )
     if proposal.note:
         rows.append(("edit", one_line(proposal.note)))
+    rows += _added_lines(stored, trial)
     if outcome is not None:
         if outcome.val_loss is not None:
             kind = outcome.score.kind if outcome.score else "unknown"
@@ -96,6 +97,18 @@ def facts(stored: StoredRun, trial: Trial) -> list[tuple[str, str]]:
         rows.append(("model", f"{used.model}, {plural(used.calls, 'call')}, {tokens}"))
         rows.append(("exchange", stored.paths.trial(trial.number).llm))
     return [(one_line(name), one_line(inert(str(value)))) for name, value in rows]
+
+
+def _added_lines(stored: StoredRun, trial: Trial) -> Iterator[tuple[str, str]]:
+    """Yield how many lines an edit adds that a rejected trial had before; nothing if it adds none."""
+    added = stored.added_lines.get(trial.number)
+    if added is not None and added.again:
+        word = "trials" if len(added.had_by) > 1 else "trial"
+        had_by = f"{word} {', '.join(map(str, added.had_by))}"
+        yield (
+            "re-introduced",
+            f"{len(added.again)} of {plural(added.n_lines, 'added line')} had been in rejected {had_by}",
+        )
 
 
 def _times(trial: Trial) -> str:

@@ -206,7 +206,8 @@ class _View:
     def trial(self, trial: Trial) -> dict[str, Any]:
         stored = self._stored
         shown = trial if self._reported is None else self._reported.trial(trial)
-        return self.shown(trial_json(shown, stored.hashes.get(trial.number), stored.metric))
+        added = stored.added_lines.get(trial.number)
+        return self.shown(trial_json(shown, stored.hashes.get(trial.number), stored.metric, added))
 
     def result(self, cache: Path | None) -> dict[str, Any]:
         stored = self._stored

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agent.edits.line_diff import diff_of
-from agent.errors import UsageError
+from agent.errors import RepoError, TaskError, UsageError
 from agent.store import run_config
 from agent.store.git_repo import TrialRepo
 from agent.store.journal import read_history
@@ -15,6 +15,7 @@ from agent.store.paths import RunPaths, RunsFolder
 from agent.store.run_config import RunConfig, rule_of
 from agent.store.trial_name import TrialName, best_of, refuse_minimal
 from agent.text import did_you_mean
+from agent.trials.added_lines import AddedLines, added_lines, is_written
 from agent.trials.history import History
 from agent.trials.keeping.keep_rule import KeepPolicy
 from agent.trials.metric import Metric
@@ -93,6 +94,20 @@ class StoredRun:
     def hashes(self) -> dict[int, str]:
         """Hashes of the trials' commits, by trial number."""
         return self.repo.tags(self.run_id)
+
+    @cached_property
+    def added_lines(self) -> dict[int, AddedLines]:
+        """The added lines of each trial whose edit was written as code; empty if the baseline has no commit to read."""
+        trials = (*self.history.by_finish, *self.history.in_flight.values())
+        if not any(map(is_written, trials)):
+            return {}
+        try:
+            if 0 not in self.hashes:
+                return {}
+            source = self.script(0)
+        except (RepoError, TaskError):  # a repository that was damaged or removed, as `agent log --verify` reports
+            return {}
+        return added_lines(self.history.by_finish, source, self.history.in_flight.values())
 
     def task(self, number: int) -> "Task":
         """Return the task with a trial's files as committed, and with the script that ran.

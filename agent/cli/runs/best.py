@@ -50,7 +50,8 @@ def best(
         document = best_document(stored, cache_folder())
         print_json(document if verified is None else {**document, verified.scored_on: verified.document})
         return
-    closing = run_summary.summary(stored.history, stored.metric, stored.keeper, pool_size(stored, cache_folder()))
+    pool, added = pool_size(stored, cache_folder()), stored.added_lines
+    closing = run_summary.summary(stored.history, stored.metric, stored.keeper, pool, added)
     print("\n".join([f"run {stored.heading}", *sentences(closing, columns_of(sys.stdout))]))
     print(f"the files of trial {shown.number}: {stored.paths.trial(shown.number).files}")
     print(f"its commit: {stored.hashes.get(shown.number, '')} in {stored.runs.repo}")

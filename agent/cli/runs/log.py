@@ -124,7 +124,8 @@ def _closing(stored: "StoredRun", *, graph: bool) -> None:
     from agent.report.runs_table import resume_hints, state_word
     from agent.store.run_lock import holder
 
-    closing = run_summary.summary(stored.history, stored.metric, stored.keeper, pool_size(stored, cache_folder()))
+    pool, added = pool_size(stored, cache_folder()), stored.added_lines
+    closing = run_summary.summary(stored.history, stored.metric, stored.keeper, pool, added)
     closing += resume_hints(stored, state_word(stored, holder(stored.paths)), where(stored.runs))
     print("\n".join(["", *sentences(closing, columns_of(sys.stdout))]))
     if graph:

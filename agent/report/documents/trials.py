@@ -94,6 +94,9 @@ class TrialDocument(Document):
     """Attempts that did not count, since the machine's speed had changed."""
     lost: list[Mapping[str, Any]]
     """Attempts whose end is unknown."""
+    reintroduced: Mapping[str, Any] | None
+    """The number of lines that its edit adds, how many of them an earlier rejected trial had added, and these trials:
+    `added`, `again`, `trials`; null: its edit was not written as code, or did not run."""
     usage: Mapping[str, Any] | None
     """Calls, tokens and dollars of the model that proposed it."""
     notes: str | None

@@ -109,7 +109,8 @@ def render(
 
 def _words(run: RunOnPage) -> list[str]:
     """Return the summary of a run, as in `agent log`."""
-    return run_summary.summary(run.stored.history, run.stored.metric, run.stored.keeper, pool_size(run.stored))
+    stored = run.stored
+    return run_summary.summary(stored.history, stored.metric, stored.keeper, pool_size(stored), stored.added_lines)
 
 
 def inert_json(data: Any) -> str:

@@ -140,7 +140,8 @@ def _work(stored: StoredRun, pid: int, width: int, colour: bool) -> list[str]:
 
 
 def _closing(stored: StoredRun, columns: int | None) -> list[str]:
-    return sentences(run_summary.summary(stored.history, stored.metric, stored.keeper, pool_size(stored)), columns)
+    pool, added = pool_size(stored), stored.added_lines
+    return sentences(run_summary.summary(stored.history, stored.metric, stored.keeper, pool, added), columns)
 
 
 def _say(console: Console, line: str) -> None:

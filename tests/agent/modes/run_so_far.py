@@ -1,14 +1,17 @@
 """Builds the Context of a made-up run, for tests of proposers."""
 
+from collections.abc import Mapping
 from typing import Any
 
-from agent.edits.edit import Params, Unchanged
+from agent.edits.edit import Edit, Params, Unchanged
 from agent.modes.prompting.trial_digest import Briefing
 from agent.modes.proposer import Context
 from agent.search.space import SearchSpace
 from agent.trials.trial import Origin, Outcome, Proposal, Status, Trial
 
-BRIEFING = Briefing("train.py", "val_bpb", False, ("prepare.py", "score.py"), "6 s of work, 2 GiB of memory, 600 s")
+BRIEFING = Briefing(
+    "train.py", "val_bpb", False, ("prepare.py", "score.py"), "6 s of work, 2 GiB of memory, 600 s", memory_gb=2.0
+)
 
 
 def trial(
@@ -21,15 +24,17 @@ def trial(
     reason: str = "",
     origin: Origin = Origin.LLM,
     params: Params | None = None,
+    edit: Edit = Unchanged(),  # noqa: B008 (frozen)
+    observed: Mapping[str, Any] | None = None,
     **proposal: Any,
 ) -> Trial:
-    """Return a finished trial."""
+    """Return a finished trial; `observed` are further fields of its outcome."""
     return Trial(
         number=number,
         parent=0 if number else None,
-        proposal=Proposal(origin=origin, title=title or f"idea {number}", edit=Unchanged(), params=params, **proposal),
+        proposal=Proposal(origin=origin, title=title or f"idea {number}", edit=edit, params=params, **proposal),
         started_at="2026-01-01T00:00:00Z",
-        outcome=Outcome(status, loss, kept=kept, reason=reason),
+        outcome=Outcome(status, loss, kept=kept, reason=reason, **(observed or {})),
         finished_at="2026-01-01T00:01:00Z",
     )
 

@@ -11,6 +11,7 @@ from agent.report.run_summary import clock_time, is_measured, slots_used
 from agent.report.slices import Published, published
 from agent.report.trial_table import verdict
 from agent.text import plural
+from agent.trials.added_lines import ReintroducedShare
 from agent.trials.budget import Ledger, duration
 from agent.trials.history import stands
 from agent.trials.keeping.keep_rule import KeepPolicy
@@ -91,6 +92,10 @@ def _cost(runs: Sequence[RunOnPage]) -> Iterator[Tile]:
     n_kept = sum(trial.number > 0 and stands(trial) for trial in trials)
     n_lost = sum(trial.val_loss is None for trial in trials)
     yield Tile("trials", str(len(trials)), f"{n_kept} kept, {n_lost} without a loss")
+    again = [ReintroducedShare.of(run.stored.added_lines) for run in runs]
+    if n_lines := sum(each.n_lines for each in again):
+        n_again = sum(each.n_again for each in again)
+        yield Tile("added lines of rejected trials", f"{n_again / n_lines:.0%}", f"{n_again} of {n_lines} added lines")
     n_slots = max(slots_used(run.stored.history) for run in runs)
     yield Tile("training budget used", duration(total.train_seconds), clock_time(total, n_slots))
     usages = [ledger.usage for ledger in ledgers if ledger.usage is not None]
