@@ -125,4 +125,5 @@ def briefing_of(task: "Task") -> "Briefing":
         task.frozen_entries,
         text,
         task.score.row.is_self_reported,
+        limits.memory_gb,
     )

@@ -26,6 +26,8 @@ class LearningCurve:
     half: float | None = None  # level at half of the budget; None: no points there
     error: float = 0.0  # standard error of `half`, from the scatter of its points
     end: float | None = None  # level at the end; None: the trial was stopped, or there are no points
+    quarter: float | None = None  # level at a quarter of the budget; None: likewise, or an earlier version recorded it
+    three_quarters: float | None = None  # level at three quarters; None: likewise
 
     @classmethod
     def of(cls, points: Sequence[Point]) -> "LearningCurve | None":
@@ -33,13 +35,21 @@ class LearningCurve:
         finite = [point for point in points if math.isfinite(point.loss)]
         if not finite:
             return None
-        half, end = level(finite, HALF), level(finite, 1.0)
+        quarter, half, three_quarters, end = (level(finite, share) for share in (0.25, HALF, 0.75, 1.0))
         return cls(
             start=finite[0].loss,
             half=half[0] if half else None,
             error=half[1] if half else 0.0,
             end=end[0] if end else None,
+            quarter=quarter[0] if quarter else None,
+            three_quarters=three_quarters[0] if three_quarters else None,
         )
+
+    @property
+    def readings(self) -> list[tuple[float, float]]:
+        """Up to five pairs of a share of the budget and the level there, from start to end."""
+        levels = [(0.25, self.quarter), (HALF, self.half), (0.75, self.three_quarters), (1.0, self.end)]
+        return [(0.0, self.start), *((share, loss) for share, loss in levels if loss is not None)]
 
     def to_json(self) -> dict[str, Any]:
         return {name: value for name, value in asdict(self).items() if value is not None}

@@ -1,14 +1,19 @@
 """The task and the trials so far as a model reads them, in bounded space."""
 
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
+from agent.modes.prompting.trial_facts import trial_facts
+from agent.trials.added_lines import AddedLines
 from agent.trials.history import stands
 from agent.trials.trial import KeepState, Status, Trial
 
 N_LATEST = 5  # trials shown with their whole result, kept or not
 N_REFUSALS = 3  # reasons why nothing ran
+N_KINDS = 12  # groups of like ideas since the last gain
+FACT_CHARACTERS = 500  # of what was observed of one trial
+AGAIN_LINES, AGAIN_CHARACTERS, AGAIN_TRIALS = 2, 60, 5  # of lines that a rejected trial had before
 LINE_CHARACTERS = 160
 LOG_LINES = 20
 NOTHING = "(none)"
@@ -31,6 +36,7 @@ class Briefing:
     frozen: tuple[str, ...]  # files beside the script that are never edited
     limits: str  # one line: what a trial may use, e.g. "6 s of work, 2 GiB, 600 s wall"
     is_self_reported: bool = False  # the script prints its score
+    memory_gb: float | None = None  # limit of a trial's memory; None: not known
 
     @property
     def goal(self) -> str:
@@ -65,10 +71,10 @@ class Briefing:
         return STANDINGS[trial.standing or KeepState.REVERTED]
 
 
-def quoted_line(text: str) -> str:
-    """Return text from a model or a log as one short printable line that cannot close its fence."""
+def quoted_line(text: str, most: int = LINE_CHARACTERS) -> str:
+    """Return text from a model or a log as one printable line that cannot close its fence, of at most `most` signs."""
     line = " ".join(_unfenced(text).split())
-    return line if len(line) <= LINE_CHARACTERS else f"{line[: LINE_CHARACTERS - 3]}..."
+    return line if len(line) <= most else f"{line[: most - 3]}..."
 
 
 def quoted_log(log: str, n_lines: int = LOG_LINES) -> str:
@@ -89,6 +95,7 @@ class TrialDigest:
     briefing: Briefing
     trials: Sequence[Trial]
     pending: Sequence[Trial] = ()
+    added: Mapping[int, AddedLines] = field(default_factory=dict)  # by trial, of edits that were written as code
 
     def kept(self, n_lines: int) -> str:
         """Return the trials that the incumbent is built on, the latest `n_lines`, oldest first."""
@@ -118,8 +125,27 @@ class TrialDigest:
         return _bounded(lines, min(n_lines, N_REFUSALS))
 
     def latest(self, n_lines: int) -> str:
-        """Return the last trials with their results, oldest first."""
-        return "\n".join(self._line(trial) for trial in self.trials[-min(n_lines, N_LATEST) :]) if n_lines else NOTHING
+        """Return the last trials with their results and what was observed of them, oldest first."""
+        latest = self.trials[-min(n_lines, N_LATEST) :] if n_lines else ()
+        return "\n".join(line for trial in latest for line in self.described(trial)) or NOTHING
+
+    def described(self, trial: Trial) -> Iterator[str]:
+        """Yield the line of a trial, then in further lines what was observed of it, as far as it is known."""
+        yield self._line(trial)
+        parent = next((each for each in self.trials if each.number == trial.parent), None)
+        facts = quoted_line(trial_facts(trial, parent, self.briefing.memory_gb), FACT_CHARACTERS)
+        again = _again(self.added[trial.number]) if trial.number in self.added else ""
+        yield from (f"   {line}" for line in (facts, again) if line)
+
+    def kinds_since(self, number: int, n_lines: int) -> str:
+        """Return the kinds of ideas that ran after trial `number`, one a line, the latest N_KINDS at most."""
+        last = next((place for place, trial in enumerate(self.trials) if trial.number == number), -1)
+        ran = [trial for trial in self.trials[last + 1 :] if trial.status and trial.status.ran]
+        groups = _grouped(ran)
+        titles = [
+            (f"{len(group)}x " if len(group) > 1 else "") + quoted_line(group[-1].proposal.title) for group in groups
+        ]
+        return _bounded(titles, min(n_lines, N_KINDS))
 
     def last_ran(self) -> Trial | None:
         """Return the last trial that was executed."""
@@ -140,6 +166,19 @@ class TrialDigest:
 
     def _reason(self, trial: Trial) -> str:
         return quoted_line(trial.outcome.reason) if trial.outcome else ""
+
+
+def _again(added: AddedLines) -> str:
+    """Return which lines of a trial had been in rejected trials before, as one line; empty if none had."""
+    if not added.again:
+        return ""
+    numbers = ", ".join(map(str, added.had_by[:AGAIN_TRIALS])) + (
+        " and others" if len(added.had_by) > AGAIN_TRIALS else ""
+    )
+    trials = f"rejected trial{'s' if len(added.had_by) > 1 else ''} {numbers}"
+    lines = " and ".join(quoted_line(line, AGAIN_CHARACTERS) for line in added.again[:AGAIN_LINES])
+    more = " ..." if len(added.again) > AGAIN_LINES else ""
+    return f"{len(added.again)} of its {added.n_lines} new lines had been in {trials}: {lines}{more}"
 
 
 def _grouped(trials: Iterable[Trial]) -> list[list[Trial]]:
