@@ -19,7 +19,16 @@ from agent.modes.submitted import MOST_TITLE
 from agent.server.documents import Brief, BudgetLeft, NotesAndMessages, Receipt, Verdict
 from agent.server.early_check import check_change
 from agent.server.runner import Runner, RunnerError
-from agent.server.verdicts import all_messages, budget_now, latest_messages, ledger_of, spent_cap, value_of, verdict_of
+from agent.server.verdicts import (
+    all_messages,
+    budget_now,
+    latest_messages,
+    latest_trials,
+    ledger_of,
+    spent_cap,
+    value_of,
+    verdict_of,
+)
 from agent.store.inbox.inbox import Inbox
 from agent.store.inbox.submissions import SubmissionQueue, SubmittedChange, as_fields
 from agent.store.paths import RunPaths, RunsFolder
@@ -119,6 +128,7 @@ class ClientRun:
             budget_left=self._budget_left(stored),
             notes=_notes_of(self.task),
             messages=latest_messages(stored),
+            **vars(latest_trials(stored, briefing)),
         )
 
     def source(self) -> str:

@@ -1,6 +1,9 @@
 """The verdict on a submission, read from the journal of its run. Losses are those that a proposer may see."""
 
-from agent.modes.prompting.trial_digest import quoted_log
+from dataclasses import dataclass
+
+from agent.modes.prompting.run_so_far import another_kind
+from agent.modes.prompting.trial_digest import N_LATEST, Briefing, TrialDigest, quoted_log
 from agent.modes.reported_trials import ReportedTrials, followed
 from agent.run.ending import for_trials
 from agent.run.steering.user_input import waiting_messages
@@ -9,12 +12,22 @@ from agent.store.run_config import budget_of, rule_of
 from agent.store.stored_run import StoredRun
 from agent.text import one_line, read_tail
 from agent.trials.budget import Budget, Ledger
+from agent.trials.keeping.stretch import stretch_without_gain
 from agent.trials.repeat import Purpose
 from agent.trials.steering import PersonMessage, Submission, SubmissionRefused
 from agent.trials.trial import KeepState, Status, Trial
 
 _MOST_TEXT = 500  # characters of a message or a reason
 _N_MESSAGES = 5
+
+
+@dataclass(frozen=True)
+class LatestTrials:
+    """What a client reads about the last trials, as fields of a Brief."""
+
+    latest: tuple[str, ...] = ()
+    stretch: str = ""
+    tried_since: tuple[str, ...] = ()
 
 
 def verdict_of(stored: StoredRun, submission: str) -> Verdict | None:
@@ -38,6 +51,21 @@ def value_of(stored: StoredRun, trial: Trial | None) -> float | None:
     """Return the metric's value of a trial as a proposer sees it; None without a loss."""
     loss = None if trial is None else reported_trials(stored).trial(trial).val_loss
     return None if loss is None else stored.metric.display(loss)
+
+
+def latest_trials(stored: StoredRun | None, briefing: Briefing) -> LatestTrials:
+    """Return what a client reads about the last trials of a run, and about a long stretch without a gain."""
+    if stored is None:
+        return LatestTrials()
+    history, reported = stored.history, reported_trials(stored)
+    trials = [reported.trial(trial) for trial in history.by_finish]
+    memory = TrialDigest(briefing, trials, added=stored.added_lines)
+    stretch = stretch_without_gain(trials, stored.keeper.sigma)
+    return LatestTrials(
+        tuple("\n".join(memory.described(trial)) for trial in trials[-N_LATEST:]),
+        another_kind(stretch),
+        tuple(memory.kinds_since(stretch.since)) if stretch.is_long else (),
+    )
 
 
 def all_messages(stored: StoredRun | None) -> list[PersonMessage]:

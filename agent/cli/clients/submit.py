@@ -135,6 +135,10 @@ def brief(run_name: RunName = None, *, runs: Runs = DEFAULT_RUNS, json_: Json = 
     for name, text in (("notes", document.notes), *messages):
         if text:
             print(f"{name}: {inert(text)}")
+    if document.latest:
+        print("\n".join(["the latest trials:", *map(inert, document.latest)]))
+    if document.stretch:
+        print("\n".join([document.stretch, "tried without a gain:", *map(inert, document.tried_since)]))
     print(f"----- {document.script} -----\n{inert(document.source)}", end="")
 
 

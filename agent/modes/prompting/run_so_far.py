@@ -8,6 +8,7 @@ from agent.modes.prompting.space_text import conditions
 from agent.modes.prompting.trial_digest import NOTHING, Briefing, TrialDigest, quoted_log
 from agent.modes.proposer import Context
 from agent.trials.added_lines import added_lines
+from agent.trials.keeping.stretch import Stretch
 
 HISTORY_LINES = (40, 12, 0)  # for kept trials and for others; fewer if the prompt does not fit
 LOG_LINES = 12  # of the last trial
@@ -55,23 +56,26 @@ def run_so_far(
         "log": quoted_log(log, n_lines=LOG_LINES) or NOTHING,
         "conditions": conditions(context.space),
         "people": notes_and_messages(context, is_short=is_short),
-        "stretch": another_kind(context, memory, n_lines),
+        "stretch": _stretch(context.stretch, memory, n_lines),
         "budget_left": context.budget_left,
     }
 
 
-def another_kind(context: Context, memory: TrialDigest, n_lines: int) -> str:
-    """Return the part of a prompt that asks for another kind of idea, with an empty line at its end.
-
-    Empty while the stretch without a gain is not long (`agent.trials.keeping.stretch`).
-    """
-    stretch = context.stretch
+def another_kind(stretch: Stretch) -> str:
+    """Return the sentences that ask for another kind of idea after a long stretch without a gain; empty otherwise."""
     if not stretch.is_long:
         return ""
     since = f"since trial {stretch.since}" if stretch.since else "so far"
     return (
         f"No trial has gained more than the noise {since}: {stretch.n_trials} trials, more than chance explains at the "
         "rate of gains of this run. Propose another kind of idea: change a part of the script that none of these has "
-        "changed, or go against what they have in common. Tried without a gain:\n\n```text\n"
-        f"{memory.kinds_since(stretch.since, n_lines)}\n```\n\n"
+        "changed, or go against what they have in common."
     )
+
+
+def _stretch(stretch: Stretch, memory: TrialDigest, n_lines: int) -> str:
+    """Return the part of a prompt about a long stretch, with an empty line at its end; empty while it is not long."""
+    if not (asked := another_kind(stretch)):
+        return ""
+    kinds = "\n".join(memory.kinds_since(stretch.since, n_lines)) or NOTHING
+    return f"{asked} Tried without a gain:\n\n```text\n{kinds}\n```\n\n"

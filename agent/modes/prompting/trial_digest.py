@@ -137,7 +137,7 @@ class TrialDigest:
         again = _again(self.added[trial.number]) if trial.number in self.added else ""
         yield from (f"   {line}" for line in (facts, again) if line)
 
-    def kinds_since(self, number: int, n_lines: int) -> str:
+    def kinds_since(self, number: int, n_lines: int = N_KINDS) -> list[str]:
         """Return the kinds of ideas that ran after trial `number`, one a line, the latest N_KINDS at most."""
         last = next((place for place, trial in enumerate(self.trials) if trial.number == number), -1)
         ran = [trial for trial in self.trials[last + 1 :] if trial.status and trial.status.ran]
@@ -145,7 +145,7 @@ class TrialDigest:
         titles = [
             (f"{len(group)}x " if len(group) > 1 else "") + quoted_line(group[-1].proposal.title) for group in groups
         ]
-        return _bounded(titles, min(n_lines, N_KINDS))
+        return _latest(titles, min(n_lines, N_KINDS))
 
     def last_ran(self) -> Trial | None:
         """Return the last trial that was executed."""
@@ -196,7 +196,12 @@ def _shape(text: str) -> str:
 
 
 def _bounded(lines: Sequence[str], n_lines: int) -> str:
+    return "\n".join(_latest(lines, n_lines)) or NOTHING
+
+
+def _latest(lines: Sequence[str], n_lines: int) -> list[str]:
+    """Return the last `n_lines`, and first how many are left out."""
     shown = list(lines[-n_lines:]) if n_lines else []
     if left_out := len(lines) - len(shown):
         shown.insert(0, f"({left_out} earlier ones are left out)")
-    return "\n".join(shown) or NOTHING
+    return shown

@@ -47,6 +47,9 @@ def test_brief_says_what_to_improve_and_where_to_start(place: Place) -> None:
     assert document["source"] in told
     assert set(document["space"]) == {"WIDTH", "SHIFT", "DEPTH", "ORDER"}
     assert document["fixed_files"] == {}
+    assert document["latest"][0].startswith("0: baseline -> the baseline, loss ")
+    assert document["latest"][0] in told
+    assert (document["stretch"], document["tried_since"]) == ("", [])
 
 
 def test_a_kept_change_reaches_what_is_required(place: Place) -> None:
