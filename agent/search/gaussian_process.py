@@ -79,11 +79,31 @@ class GaussianProcess:
         variances = 1 - np.einsum("ij,jk,ik->i", kernel, self._inverse, kernel)
         return kernel @ self._weights, np.sqrt(np.maximum(variances, 1e-9))
 
+    def contrast(self, first: Array, second: Array) -> tuple[float, float]:
+        """Return how far the function's mean over the points `first` is above that over `second`, and its deviation.
+
+        Both have the shape (n, n_dims). The deviation is that of the posterior, without noise.
+        """
+        weights = np.append(np.full(len(first), 1 / len(first)), np.full(len(second), -1 / len(second)))
+        points = np.vstack([first, second]) / self._lengths
+        pull = weights @ _matern(_distances(points, self._points))
+        variance = weights @ _matern(_distances(points, points)) @ weights - pull @ self._inverse @ pull
+        return float(pull @ self._weights), float(np.sqrt(max(variance, 1e-12)))
+
     def given(self, points: Array, targets: Array) -> "GaussianProcess":
         """Return the process given further values too, with the same hyperparameters."""
         known_points, known_targets = self._given
         both = np.vstack([known_points, points]), np.append(known_targets, targets)
         return GaussianProcess(*both, self._hyperparameters)
+
+
+def relative_gaps(losses: Array) -> Array:
+    """Return ln(1 + gap / median gap) for losses of shape (n,), with gaps to the lowest; NaN counts as the highest.
+
+    So neither the unit of the loss nor a few very bad trials determine the scale.
+    """
+    gaps = np.where(np.isnan(losses), np.nanmax(losses), losses) - np.nanmin(losses)
+    return np.asarray(np.log1p(gaps / (float(np.median(gaps)) or 1.0)))
 
 
 def _negative_log_posterior(logs: Array, points: Array, targets: Array) -> tuple[float, Array]:

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from agent.edits.edit import Params
 from agent.search.constraints.feasible import FeasiblePoints
-from agent.search.gaussian_process import GaussianProcess, Hyperparameters
+from agent.search.gaussian_process import GaussianProcess, Hyperparameters, relative_gaps
 from agent.search.local_search import TriedPoints, first_untaken, key_of, mutant
 from agent.search.searcher import PendingPoints
 from agent.search.space import SearchSpace
@@ -160,7 +160,5 @@ class LocalGPSearcher:
         return GaussianProcess(points, targets, self._hyperparameters)
 
     def _targets(self) -> NDArray[np.float64]:
-        """Return ln(1 + gap / median gap) for each trial, with gaps to the best loss; failures count as the worst."""
-        losses = np.array([np.nan if loss is None else loss for _, loss in self._evaluated])
-        gaps = np.where(np.isnan(losses), np.nanmax(losses), losses) - self._tried.best_loss
-        return np.asarray(np.log1p(gaps / (float(np.median(gaps)) or 1.0)))
+        """Return the relative gap of each trial, shape (n,); failures count as the worst."""
+        return relative_gaps(np.array([np.nan if loss is None else loss for _, loss in self._evaluated]))

@@ -9,6 +9,7 @@ from itertools import combinations
 from agent.edits.assignments import read_constants
 from agent.edits.edit import Params, Value
 from agent.modes.prompting.trial_digest import NOTHING, Briefing, quoted_line
+from agent.modes.prompting.trial_facts import short_facts
 from agent.modes.proposer import Context
 from agent.search.cmaes import CMAState
 from agent.search.parameters import Categorical, Parameter
@@ -126,8 +127,8 @@ def shortlist(
         distinct.setdefault(row(space, params), (loss, trial))
     best = list(distinct.items())[:n_top]
     top_numbers = {trial.number for _, (_, trial) in best}
-    others = [(loss, params) for loss, trial, params in scored if trial.number not in top_numbers]
-    recent = [f"{briefing.format_loss(loss)}: {row(space, params)}" for loss, params in others[-n_recent:]]
+    others = [(trial, params) for _, trial, params in scored if trial.number not in top_numbers]
+    recent = [f"{_result(trial, briefing)}: {row(space, params)}" for trial, params in others[-n_recent:]]
     failed = [*((trial, params) for trial, params in tried if trial.val_loss is None), *unapproved(context)]
     counts = Counter(str(trial.status) for trial, _ in failed)
     return {
@@ -136,6 +137,12 @@ def shortlist(
         "failures": ", ".join(f"{n} {status}" for status, n in counts.most_common()) or "none so far",
         "failed": "\n".join(f"{row(space, p)}: {_what_happened(trial)}" for trial, p in failed[-n_failed:]) or NOTHING,
     }
+
+
+def _result(trial: Trial, briefing: Briefing) -> str:
+    """Return the loss of a trial, with what was observed of it: "2.503 (train 2.41, 12 steps/s, memory 1.2 GiB)"."""
+    facts = short_facts(trial)
+    return briefing.format_loss(trial.val_loss) + (f" ({facts})" if facts else "")
 
 
 def _what_happened(trial: Trial) -> str:

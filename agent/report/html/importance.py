@@ -4,11 +4,9 @@ import warnings
 from collections.abc import Mapping, Sequence
 
 from agent.edits.edit import Params
+from agent.modes.prompting.axis_effects import MIN_TRIALS
 from agent.search.parameters import Categorical
 from agent.search.space import SearchSpace
-
-MIN_TRIALS = 20
-"""Minimum number of trials; with fewer, importances are mostly chance and are not shown."""
 
 TOP_SHARE = 0.25
 """Share of trials that counts as good; Optuna's default of 0.1 would be four trials of a night's 40."""

@@ -3,10 +3,11 @@
 import importlib.util
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from agent.edits.assignments import Assignments
@@ -291,14 +292,38 @@ def test_the_searchers_own_point_can_be_handed_back_in_a_narrow_range_and_beyond
     assert beyond, "no point of the searcher fell short of the product's range: the test shows nothing"
 
 
-def test_the_prompt_stays_short_however_long_the_run() -> None:
+def observed_history(n_trials: int) -> list[Trial]:
+    """Return a run in which every name matters, MATRIX_LR most, and each script reports what it can."""
+    rng = np.random.default_rng(0)
+    report = {"num_steps": 12345.0, "train_loss": 2.34567, "training_seconds": 98.7}
+    seen: dict[str, Any] = {"reported": report, "peak_memory_gb": 1.234, "peak_vram_gb": 4.567}
+    trials = [baseline(START, loss=9.0)]
+    for number in range(1, n_trials):
+        point = SPACE.decode(rng.random(SPACE.n_dims))
+        places = SPACE.encode(point)
+        loss = 2.5 + float(places[SPACE.names.index("MATRIX_LR")]) + 0.2 * float(places.sum())
+        trials.append(trial(number, loss=loss, origin=Origin.SEARCHER, params=point, observed=seen))
+    return trials
+
+
+@pytest.mark.parametrize("past", [history, observed_history])
+def test_the_prompt_stays_short_however_long_the_run(past: Callable[[int], list[Trial]]) -> None:
     """2,500 tokens for 14 names. SmolLM2 spends a token on each digit and sign, and 3 letters or more on others."""
     model = ScriptedModel([answer()])
-    centaur(model).propose(context(SOURCE, history(200), space=SPACE))
+    centaur(model).propose(context(SOURCE, past(200), space=SPACE))
     text = "".join(message.content for message in model.requests[0])
     signs = len(re.findall(r"[\d.,:{}\"|_-]", text))
     words = sum(-(-len(word) // 4) for word in re.findall(r"[A-Za-z]+", text))
     assert signs + words <= 2500
+
+
+def test_the_model_sees_what_the_results_show_of_single_names_and_of_the_last_trials() -> None:
+    model = ScriptedModel([answer()])
+    centaur(model).propose(context(SOURCE, observed_history(60), space=SPACE))
+    text = model.requests[0][1].content
+    assert "\nMATRIX_LR: matters most; lower was better from 0.005" in text
+    assert "(train 2.346, 125 steps/s, memory 1.2 GiB, 4.6 GiB of the GPU): " in text
+    assert "No gain beyond the noise so far: 59 trials. " in text
 
 
 def test_the_echo_runs_the_incumbent_again_and_says_so() -> None:

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from agent.report.html.importance import MIN_TRIALS, importances
+from agent.modes.prompting.axis_effects import MIN_TRIALS
+from agent.report.html.importance import importances
 from agent.search.parameters import Float, Int
 from agent.search.space import SearchSpace
 from agent.task.task import Task
