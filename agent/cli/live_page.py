@@ -56,7 +56,7 @@ def serve(
     opened, tokens = open_port(host, port), Tokens()
     address, port = opened.getsockname()[:2]
     steering = ControlSettings(dict(os.environ), where(folder)) if control else None
-    served = LiveServer(ServedRuns(folder, chosen), tokens, steering)
+    served = LiveServer(ServedRuns(folder, chosen, where(folder)), tokens, steering)
     path = f"/run/{chosen[0]}" if len(chosen) == 1 else "/"
     shown = address if is_loopback(host) else host  # localhost can be 127.0.0.1 or ::1
     shown = f"[{shown}]" if ":" in shown else shown

@@ -8,6 +8,7 @@ from functools import cached_property
 from agent.errors import AgentError
 from agent.modes.registry import find_mode
 from agent.report.best import BestValue
+from agent.report.live.work import work_lines, work_summary
 from agent.report.terminal import fitted, sentences
 from agent.run.ending import RunState, state_of
 from agent.run.steering.user_input import is_pause_requested
@@ -22,9 +23,9 @@ UNREADABLE = "unreadable"
 WENT_WELL = (RunState.DONE.value, PAUSED, WAITING)
 """The states of a run on which no process works and that needs nobody's attention."""
 _UNITS = ((1e9, "GB"), (1e6, "MB"), (1e3, "kB"))
-HEADINGS = ("run", "state", "mode", "trials", "result", "spent", "size", "began")
+HEADINGS = ("run", "state", "mode", "trials", "result", "standing", "spent", "size", "began")
 _RIGHT = frozenset({"trials", "spent", "size"})  # headings of numbers
-_SPARED = ("size", "mode", "spent", "began", "trials")  # what a narrow terminal leaves out, first to last
+_SPARED = ("size", "mode", "spent", "began", "trials", "standing")  # what a narrow terminal leaves out, first to last
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,13 @@ class ListedRun:
     def n_bytes(self) -> int:
         """Size of its folder; 0 if it cannot be read."""
         return self.stored.paths.n_bytes if self.stored else 0
+
+    @cached_property
+    def work(self) -> str:
+        """What it is doing, in a few words; empty if no process works on it."""
+        if self.stored is None or self.open_by is None:
+            return ""
+        return work_summary(work_lines(self.stored, self.open_by))
 
     @property
     def ledger(self) -> Ledger:
@@ -120,8 +128,9 @@ def table(listed: Sequence[ListedRun], now: datetime, columns: int | None) -> li
     if lines is None:
         words = (f"{name}: {', '.join(cell for cell in rest if cell)}" for name, *rest in cells)
         lines = sentences(words, columns)
-    faults = [f"{run.run_id}: {run.fault}" for run in listed if run.fault]
-    return [*lines, *sentences(faults, columns)]
+    notes = [f"{run.run_id}: {run.fault}" for run in listed if run.fault]
+    notes += [f"{run.run_id}: {run.work}" for run in listed if run.work]
+    return [*lines, *sentences(notes, columns)]
 
 
 def totals(listed: Sequence[ListedRun]) -> str:
@@ -134,7 +143,7 @@ def totals(listed: Sequence[ListedRun]) -> str:
 def cells_of(run: ListedRun, now: datetime, *, with_size: bool = True) -> list[str]:
     """Return a run's cells, in the order of HEADINGS; `with_size`: look at all its files for that of their size."""
     if run.stored is None:
-        return [run.run_id, run.state, "", "", "", "", "", ""]
+        return [run.run_id, run.state, *[""] * (len(HEADINGS) - 2)]
     began = run.began
     return [
         run.run_id,
@@ -142,6 +151,7 @@ def cells_of(run: ListedRun, now: datetime, *, with_size: bool = True) -> list[s
         run.stored.label,
         _trials(run.stored),
         result(run.stored),
+        standing_word(run.stored),
         _spent(run.ledger),
         _size(run.n_bytes) if with_size else "",
         "" if began is None else time_of_day(began, now),
@@ -164,6 +174,19 @@ def result(stored: StoredRun) -> str:
         return f"sigma {stdev(losses):.2g}" if len(losses) > 1 else ""
     best = BestValue.of(stored.history, stored.keeper)
     return "" if best is None else best.describe(stored.metric)
+
+
+def standing_word(stored: StoredRun) -> str:
+    """Return how sure the gain of a run is: `confirmed`, `repeated`, `provisional`, or `no gain`.
+
+    Empty before the baseline has a loss, and for `agent noise`, which looks for none.
+    """
+    mode, best = find_mode(stored.config.mode), stored.best
+    if best is None or (mode is not None and mode.measures_noise):
+        return ""
+    if best.number == 0:
+        return "no gain"
+    return best.standing.value.replace("_", " ") if best.standing is not None else "provisional"
 
 
 def _spent(ledger: Ledger) -> str:

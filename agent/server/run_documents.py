@@ -131,6 +131,7 @@ def listed_document(run: ListedRun) -> dict[str, Any]:
         "run": run.run_id,
         "state": run.state,
         "open_by": run.open_by,
+        "work": run.work or None,
         "fault": run.fault or None,
         "mode": config.mode if config is not None else None,
         "task": config.task_name if config is not None else None,

@@ -21,6 +21,7 @@ from agent.report.html.overview.tiles import tiles
 from agent.report.html.tables import RunOnPage
 from agent.report.html.trial_panels import MAX_CHARACTERS, details, fair_share, kept_edits, overall_difference, rows
 from agent.report.slices import pool_size
+from agent.text import plural
 
 PAGE_MARK = b'<meta name="generator" content="autocentaur">'
 """Marks a page that this program wrote; see report.html."""
@@ -33,7 +34,8 @@ _LIBRARY = Path(__file__).resolve().parent / "vendor" / "echarts" / "echarts.min
 class LivePart:
     """What a page of `agent serve` has beyond a report. Its script fetches the details of a trial that is opened."""
 
-    html: str  # markup above the tiles
+    above: str  # markup above the headline
+    below: str  # markup below the main numbers
     script: str
     style: str
     address: str  # path of the page on its server
@@ -81,9 +83,10 @@ def render(
         scripts=[Markup(each) for each in scripts],
         style=Markup(style),
         live=live,
-        above=Markup(live.html) if live is not None else "",
+        above=Markup(live.above) if live is not None else "",
+        below=Markup(live.below) if live is not None else "",
         details=Markup(packed(json.dumps({found.mark: found.to_json(share) for found in every}, ensure_ascii=False))),
-        title=runs[0].stored.heading if len(runs) == 1 else f"{len(runs)} runs of {runs[0].task.name}",
+        title=_title(runs, comparison),
         task=runs[0].task.name,
         headline=headline(runs, compared),
         difference=overall_difference(only.stored, only.task.source, best.number) if only and best else [],
@@ -105,6 +108,13 @@ def render(
         n_texts=len(texts),
         made_at=f"{made_at:%Y-%m-%d %H:%M} UTC",
     )
+
+
+def _title(runs: Sequence[RunOnPage], comparison: ComparisonOnPage | None) -> str:
+    if len(runs) == 1 and comparison is None:
+        return runs[0].stored.heading
+    several = f"{plural(len(runs), 'run')} of {runs[0].task.name}"
+    return several if comparison is None else f"{comparison.name}: {several}"
 
 
 def _words(run: RunOnPage) -> list[str]:

@@ -2,15 +2,15 @@
 
 import json
 import re
+import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from html import unescape
 from typing import Any
 
-import anyio
 from anyio import to_thread
-from sse_starlette import EventSourceResponse
+from sse_starlette import EventSourceResponse, ServerSentEvent
 from starlette.applications import Starlette
 from starlette.convertors import IntegerConvertor, register_url_convertor
 from starlette.exceptions import HTTPException
@@ -19,12 +19,14 @@ from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
 from agent.errors import AgentError, UsageError
 from agent.server import steering
 from agent.server.live_page import pages
 from agent.server.live_page.access import AccessControl, Tokens
-from agent.server.live_page.page_cache import PageCache
+from agent.server.live_page.feeds import Feeds, PageState
+from agent.server.live_page.page_cache import BusyError, PageCache
 from agent.server.live_page.served_runs import ServedRuns, UnknownRunError
 from agent.store.stored_run import StoredRun
 from agent.text import inert
@@ -33,8 +35,9 @@ POLL_SECONDS = 0.2
 POLL_ALL_SECONDS = 0.5
 """How often the files of a run, and of all runs of a folder, are looked at while a page is open."""
 PING_SECONDS = 15
-SEND_SECONDS = 20.0  # a browser that takes no event for so long is dropped, and connects again when it is awake
+"""How often a browser hears that the server is there; live.js connects again if it has heard nothing for longer."""
 MOST_STREAMS = 200
+RETRY_SECONDS = 5  # after which a page that was refused tries again
 MOST_POSTED_BYTES = 2**16
 
 _POLICY = re.compile(r'<meta http-equiv="Content-Security-Policy" content="([^"]*)">')
@@ -59,6 +62,7 @@ class LiveServer:
 
     def __post_init__(self) -> None:
         self._pages = PageCache()
+        self._feeds = Feeds()
         self._n_streams = 0
 
     # --- pages -------------------------------------------------------------------------------------------------------
@@ -81,11 +85,13 @@ class LiveServer:
         return lambda version: pages.run_page(self.served, name, version, token)
 
     def _version_of_comparison(self, name: str | None) -> str:
+        return self.served.version(*self._compared(name), *([name] if name is not None else []))
+
+    def _compared(self, name: str | None) -> list[str]:
         try:
-            names = self.served.compared(name)
+            return self.served.compared(name)
         except (AgentError, OSError):
-            names = []
-        return self.served.version(*names, *([name] if name is not None else []))
+            return []
 
     async def _page(
         self, request: Request, address: str, version_of: Callable[[], str], render: Callable[[str], str]
@@ -94,6 +100,8 @@ class LiveServer:
         is_part = "parts" in request.query_params
         try:
             html = await self._pages.get(address, version_of, render)
+        except BusyError as fault:
+            return _busy(f"{_sentence(fault)}.")
         except (AgentError, OSError) as fault:
             status = 404 if isinstance(fault, UnknownRunError) else 409
             problem = f"{_sentence(fault)}."
@@ -114,41 +122,38 @@ class LiveServer:
             return PlainTextResponse(f"{_sentence(fault)}.", 404 if isinstance(fault, UnknownRunError) else 409)
         return JSONResponse(found)
 
-    # --- versions ----------------------------------------------------------------------------------------------------
+    # --- events ------------------------------------------------------------------------------------------------------
 
     async def events_of_runs(self, _request: Request) -> Response:
-        return self._events(self.served.version_of_all, POLL_ALL_SECONDS)
+        served = self.served
+        return self._events("/", lambda: PageState(served.version_of_all(), pages.work_in_short(served)), slow=True)
 
     async def events_of_run(self, request: Request) -> Response:
-        return self._events(partial(self.served.version, request.path_params["name"]))
+        served, name = self.served, request.path_params["name"]
+        return self._events(f"/run/{name}", lambda: PageState(served.version(name), pages.work_of(served, [name])))
 
     async def events_of_comparison(self, request: Request) -> Response:
-        return self._events(partial(self._version_of_comparison, request.path_params.get("name")))
+        name = request.path_params.get("name")
 
-    def _events(self, version_of: Callable[[], str], poll_seconds: float = POLL_SECONDS) -> Response:
-        """Return the versions of a page as they change.
+        def look() -> PageState:
+            names = self._compared(name)
+            return PageState(self._version_of_comparison(name), pages.work_of(self.served, names))
 
-        A new connection gets the present version first, so a browser that was away misses nothing. Only the latest
-        version counts, so nothing is queued for a browser that is slow.
-        """
+        return self._events(f"/compare/{name or ''}", look)
+
+    def _events(self, address: str, look: Callable[[], PageState], *, slow: bool = False) -> Response:
+        """Return the states of a page as server-sent events: `version` and `work`, each when it has changed."""
         if self._n_streams >= MOST_STREAMS:
-            return PlainTextResponse(f"{MOST_STREAMS} pages are open already; close some.", 503)
-        return EventSourceResponse(
-            self._versions(version_of, poll_seconds), ping=PING_SECONDS, send_timeout=SEND_SECONDS
-        )
-
-    async def _versions(self, version_of: Callable[[], str], poll_seconds: float) -> AsyncIterator[dict[str, str]]:
+            return _busy(
+                f"{MOST_STREAMS} pages of this server are open already. Close some; this one shows what was there when "
+                "it was opened, and tries again by itself."
+            )
         self._n_streams += 1
-        try:
-            last = None
-            while True:
-                version = await to_thread.run_sync(version_of)
-                if version != last:
-                    yield {"event": "version", "id": version, "data": version}
-                    last = version
-                await anyio.sleep(poll_seconds)
-        finally:
-            self._n_streams -= 1
+        states = self._feeds.states(address, look, POLL_ALL_SECONDS if slow else POLL_SECONDS)
+        return _Stream(_messages(states), self._ended)
+
+    def _ended(self) -> None:
+        self._n_streams -= 1
 
     # --- steering ----------------------------------------------------------------------------------------------------
 
@@ -168,6 +173,35 @@ class LiveServer:
         assert stored is not None, "find raises for a run that cannot be read"
         resume = f"agent resume {stored.run_id}{control.where}"
         return "\n".join(sent.words for sent in _requests(control, stored, path, fields, resume))
+
+
+class _Stream(EventSourceResponse):
+    """Server-sent events; `ended` is called once when the browser has left."""
+
+    def __init__(self, messages: AsyncIterator[ServerSentEvent], ended: Callable[[], None]) -> None:
+        # A ping is an event of its own and not a comment, of which a page would not hear.
+        super().__init__(
+            messages, ping=PING_SECONDS, ping_message_factory=lambda: ServerSentEvent("alive", event="ping")
+        )
+        self._on_end = ended
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._on_end()
+
+
+async def _messages(states: AsyncIterator[PageState]) -> AsyncIterator[ServerSentEvent]:
+    """Yield what is new in each state. Times since something began are those of the moment at which it is sent."""
+    version = work = None
+    async for state in states:
+        if state.version != version:
+            version = state.version
+            yield ServerSentEvent(version, event="version", id=version)
+        if state.work != work:
+            work = state.work
+            yield ServerSentEvent(json.dumps({"now": time.time(), "work": work}), event="work")
 
 
 def _requests(
@@ -247,6 +281,10 @@ def _html(html: str, status: int = 200) -> Response:
     assert found is not None, "every page has a policy"
     policy = f"{unescape(found[1])}; frame-ancestors 'none'"
     return HTMLResponse(_encoded(html), status, headers={"content-security-policy": policy})
+
+
+def _busy(sentence: str) -> Response:
+    return PlainTextResponse(sentence, 503, headers={"retry-after": str(RETRY_SECONDS)})
 
 
 def _encoded(html: str) -> bytes:

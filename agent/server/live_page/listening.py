@@ -1,5 +1,6 @@
 """Opens a port and serves an application on it until Ctrl-C."""
 
+import asyncio
 import errno
 import os
 import socket
@@ -7,11 +8,15 @@ from collections.abc import Callable
 
 import uvicorn
 from starlette.types import ASGIApp
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from agent.errors import UsageError
 
 MOST_PORTS = 100
 """Number of ports that are tried, counting up."""
+SEND_SECONDS = 20.0
+"""A browser that takes nothing for so long is dropped. It connects again when it is awake."""
+_DEAD_MILLISECONDS = 60_000  # a machine that confirms no packet for so long is dropped: it sleeps, or has no network
 
 
 def open_port(host: str, first: int) -> socket.socket:
@@ -31,6 +36,7 @@ def open_port(host: str, first: int) -> socket.socket:
             raise _cannot_listen(host, port, error) from error
         try:
             opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _DEAD_MILLISECONDS)
             opened.bind(address)
             opened.listen(128)
         except OSError as error:
@@ -47,8 +53,47 @@ def serve(opened: socket.socket, application: ASGIApp, started: Callable[[], Non
 
     `started` is called when a browser would get an answer.
     """
-    config = uvicorn.Config(application, log_level="warning", access_log=False, server_header=False, lifespan="off")
+    config = uvicorn.Config(
+        application, http=_Protocol, log_level="warning", access_log=False, server_header=False, lifespan="off"
+    )
     _Server(config, started).run(sockets=[opened])
+
+
+class _Protocol(H11Protocol):
+    """A connection that ends when its browser takes nothing, so that no memory is held for it.
+
+    What waits for a browser is one answer at most, since the application waits for the browser, too.
+    """
+
+    _timer: asyncio.TimerHandle | None = None
+
+    def pause_writing(self) -> None:
+        """Begin to watch the browser: more waits for it than asyncio wants to hold."""
+        super().pause_writing()
+        self._watch(self.transport.get_write_buffer_size())
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._end_watch()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._end_watch()
+        super().connection_lost(exc)
+
+    def _watch(self, n_bytes: int) -> None:
+        self._timer = self.loop.call_later(SEND_SECONDS, self._look, n_bytes)
+
+    def _look(self, n_before: int) -> None:
+        """Drop the browser if as many bytes wait for it as before."""
+        n_bytes = self.transport.get_write_buffer_size()
+        if n_bytes >= n_before:
+            self.transport.abort()
+        else:
+            self._watch(n_bytes)
+
+    def _end_watch(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
 
 
 class _Server(uvicorn.Server):

@@ -6,8 +6,16 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
+from agent.errors import AgentError
+
 MOST_PAGES = 16
 """Largest number of pages that are kept; each can have some megabytes."""
+MOST_WAITING = 100
+"""Largest number of requests that wait for a page."""
+
+
+class BusyError(AgentError):
+    """Too many requests wait for a page."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +34,7 @@ class PageCache:
     def __init__(self) -> None:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="render")
         self._pages: OrderedDict[str, _Rendered] = OrderedDict()
+        self._n_waiting = 0
 
     async def get(self, key: str, version_of: Callable[[], str], render: Callable[[str], str]) -> str:
         """Return a page as of now.
@@ -35,7 +44,19 @@ class PageCache:
             version_of: returns the version of its data; called in the thread, and always before `render`, so that a
                 change in between makes another version.
             render: returns the page, which holds the version. What it raises is raised here, and nothing is kept.
+
+        Raises:
+            BusyError: MOST_WAITING requests wait already.
         """
+        if self._n_waiting >= MOST_WAITING:
+            raise BusyError(f"this server is busy: {MOST_WAITING} requests wait for it; reload the page in a minute")
+        self._n_waiting += 1
+        try:
+            return await self._in_thread(key, version_of, render)
+        finally:
+            self._n_waiting -= 1
+
+    async def _in_thread(self, key: str, version_of: Callable[[], str], render: Callable[[str], str]) -> str:
         return await asyncio.get_running_loop().run_in_executor(self._thread, self._current, key, version_of, render)
 
     def _current(self, key: str, version_of: Callable[[], str], render: Callable[[str], str]) -> str:

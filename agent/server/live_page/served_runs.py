@@ -14,12 +14,17 @@ from pathlib import Path
 
 from agent.analysis.comparison import load
 from agent.errors import AgentError, UsageError
+from agent.report.live.work import WorkLine, work_lines
 from agent.report.runs_table import ListedRun, listed_run
 from agent.store.paths import RUN_NAME, RunPaths, RunsFolder
 from agent.store.run_lock import holder
 
 _COLLECT_EVERY = 20  # readings of a run
 _MOST_VERSIONS = 10_000  # that are remembered
+
+
+Work = tuple[WorkLine, str | None]
+"""One thing that a run is doing, and the last line of its log; None if it has no log."""
 
 
 class UnknownRunError(UsageError):
@@ -32,9 +37,12 @@ class ServedRuns:
 
     folder: RunsFolder
     chosen: tuple[str, ...] = ()  # names of runs; empty: all runs of the folder, those to come included
+    option: str = ""  # what commands need to find the runs, such as ` --runs DIR`
     recent_seconds: float = 0.1  # within this time all browsers together cause one look at the disk
+    work_seconds: float = 0.5  # the same for what a run is doing: the ends of its logs
     _listed: dict[str, tuple[str, ListedRun]] = field(default_factory=dict)
     _versions: dict[str, tuple[float, str]] = field(default_factory=dict)
+    _work: dict[str, tuple[float, list[Work]]] = field(default_factory=dict)
     _n_read: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -45,8 +53,9 @@ class ServedRuns:
         """
         names = list(self.chosen) or [*self.folder.closed_ids(), *self.folder.run_ids()]
         with self._lock:  # runs that were removed are not kept in memory
-            for name in self._listed.keys() - set(names):
-                del self._listed[name]
+            for known in (self._listed, self._work):
+                for name in known.keys() - set(names):
+                    del known[name]
         return names
 
     def comparisons(self) -> list[str]:
@@ -105,11 +114,27 @@ class ServedRuns:
         if not is_known or not self.folder.run(name).run_json.exists():
             with self._lock:
                 self._listed.pop(name, None)
+                self._work.pop(name, None)
             raise UnknownRunError(f"there is no run {name} in {self.folder.root}: it was removed, moved or never there")
         found = self.listed(name)
         if found.stored is None:
             raise UsageError(found.fault)
         return found
+
+    def work(self, name: str) -> list[Work]:
+        """Return what a run is doing, at most `work_seconds` old; empty if no process works on it, or it is damaged."""
+        with self._lock:
+            at, lines = self._work.get(name, (-math.inf, []))
+        if time.monotonic() - at <= self.work_seconds:
+            return lines
+        at, lines = time.monotonic(), []
+        with suppress(AgentError, OSError):
+            found = self.listed(name)
+            if found.stored is not None and found.open_by is not None:
+                lines = [(line, line.last_log_line()) for line in work_lines(found.stored, found.open_by)]
+            with self._lock:
+                self._work[name] = (at, lines)
+        return lines
 
     def version(self, *names: str) -> str:
         """Return the version of some runs together: it differs whenever a page about them may."""

@@ -5,14 +5,18 @@ from pathlib import Path
 
 import pytest
 
-from agent.report.runs_table import listed_runs, table, totals
+from agent.execution.slots import Slot
+from agent.report.live.recorder import WorkRecorder
+from agent.report.runs_table import listed_runs, standing_word, table, totals
 from agent.run.ending import MAX_IDLE_PROPOSALS
 from agent.run.steering.user_input import PAUSE
 from agent.store.inbox.inbox import Inbox
+from agent.store.run_lock import locked
 from agent.text import width_of
 from agent.trials.events import TrialStarted
-from agent.trials.trial import Status
-from tests.made_runs import BASELINE, BEGAN, Result, failed, made_run, scored, searched
+from agent.trials.trial import KeepState, Status
+from tests.conftest import SilentObserver
+from tests.made_runs import BASELINE, BEGAN, Again, Result, failed, made_run, opened, scored, searched
 
 NOW = datetime(2026, 11, 21, 23, 30, tzinfo=UTC)
 BETTER = (searched(0.25), scored(2.4, kept=True))
@@ -61,6 +65,39 @@ def test_the_table_fits_any_terminal_and_always_has_names_and_results(tmp_path: 
     assert max(map(width_of, lines)) <= (columns or 1000) or columns == 24  # a name alone is longer than 24 columns
     assert all(part in text for part in ("20261121-220000-local-gp-s0", "2.4 (−20.0 %)", "sigma 0.071", "interrupted"))
     if columns is None or columns >= 120:
-        assert lines[0].split() == ["run", "state", "mode", "trials", "result", "spent", "size", "began"]
+        assert lines[0].split() == ["run", "state", "mode", "trials", "result", "standing", "spent", "size", "began"]
         assert "22:00" in lines[1]
     assert totals(listed).startswith("2 runs, ")
+
+
+@pytest.mark.parametrize(
+    ("results", "mode", "word"),
+    [
+        ([], "random", ""),
+        ([BASELINE], "random", "no gain"),
+        ([BASELINE, BETTER], "random", "provisional"),
+        ([BASELINE, BETTER, Again(1, scored(2.41), KeepState.REPEATED)], "random", "repeated"),
+        (
+            [BASELINE, BETTER, Again(1, scored(2.41), KeepState.CONFIRMED, slices=(opened(0, 1, 0.9),))],
+            "random",
+            "confirmed",
+        ),
+        ([BASELINE, BETTER, Again(1, scored(2.41), KeepState.ROLLED_BACK)], "random", "no gain"),
+        ([BASELINE, (searched(0.5), scored(3.1))], "noise", ""),
+    ],
+)
+def test_one_word_says_how_sure_a_gain_is(tmp_path: Path, results: list[Result], mode: str, word: str) -> None:
+    stored = made_run(tmp_path, results, mode=mode, options={"keep": "two-tier", **MORE})
+    assert [standing_word(run.stored) for run in listed_runs(stored.runs) if run.stored] == [word]
+
+
+def test_below_the_table_is_what_a_run_at_work_does(tmp_path: Path) -> None:
+    started = TrialStarted(1, 0, searched(0.5), BEGAN.isoformat(), n_seen=1)
+    stored = made_run(tmp_path, [BASELINE, started], options=MORE)
+    made_run(tmp_path, [BASELINE], name="idle", options=MORE)
+    with locked(stored.paths):
+        recorder = WorkRecorder(SilentObserver(), stored.paths)
+        recorder.started(stored.history.in_flight[1], Slot(0))
+        recorder.scoring(stored.history.in_flight[1])
+        assert table(listed_runs(stored.runs), NOW, None)[3:] == ["made: trial 1: scoring"]
+    assert len(table(listed_runs(stored.runs), NOW, None)) == 3

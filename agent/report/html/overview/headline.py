@@ -1,7 +1,7 @@
 """The headline of a page: what came of a run, or which mode is best, in one sentence of plain words."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from agent.analysis.comparison_statistics import ModeFigures, by_mode
@@ -36,12 +36,13 @@ class Headline:
     verdict: str  # "Confirmed", "No improvement confirmed", ...
     sentence: str  # the figures
     state: str = ""  # what the run is doing, if it is not done
+    is_open: bool = False  # whether a process works on it
 
 
 def headline(runs: Sequence[RunOnPage], compared: ModesCompared | None) -> Headline:
     """Return the headline of a page about these runs; `compared`: their figures by mode, if there are several."""
     if len(runs) == 1:
-        return _of_run(runs[0])
+        return replace(_of_run(runs[0]), is_open=holder(runs[0].stored.paths) is not None)
     return _of_modes(runs, compared)
 
 

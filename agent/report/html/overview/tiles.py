@@ -53,7 +53,7 @@ def _published(found: Published, metric: Metric, word: str, where: str) -> Itera
     errors = f"{lead.mean / lead.error:.1f} standard errors (seeds and sampling)"
     yield Tile(f"{word} on {found.unseen}", f"{result:.6f}", f"{where}, slice {found.slice}")
     yield Tile(
-        f"change from the baseline, on {found.unseen}", f"{result - baseline:+.4f} ± {lead.error:.2g}", errors
+        f"change from the baseline, on {found.unseen}", f"{_signed(result - baseline, 4)} ± {lead.error:.2g}", errors
     )  # fmt: skip
 
 
@@ -65,10 +65,14 @@ def _searched(trial: Trial, keeper: KeepPolicy, metric: Metric, word: str, where
     if trial.number:
         change = metric.display(reading.mean) - metric.display(first.mean)
         guessed = "" if is_measured(keeper) else " (a guess)"
-        noise = f"{abs(change) / keeper.sigma:.1f} x the noise of one run{guessed}"
+        noise = f"{abs(change) / keeper.sigma:.1f} × the noise of one run{guessed}"
         if keeper.noise.is_unobservable:
             noise = "the noise of one run is unknown"
-        yield Tile("change from the baseline", f"{change:+.6f}", noise)
+        yield Tile("change from the baseline", _signed(change, 6), noise)
+
+
+def _signed(number: float, digits: int) -> str:
+    return f"{number:+.{digits}f}".replace("-", "−")
 
 
 def _modes(compared: ModesCompared, metric: Metric) -> Iterator[Tile]:

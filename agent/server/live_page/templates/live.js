@@ -2,6 +2,8 @@
 // version shown, the page is fetched and its changed parts are replaced. What the reader has open stays open.
 "use strict";
 (() => {
+  const RETRY = 5_000; // milliseconds until a page that was refused tries again
+  const SILENCE = 45_000; // milliseconds without any event after which a connection is taken as dead
   const address = document.body.dataset.live;
   const under = address === "/" ? "" : address;
   const runs = (document.body.dataset.runs ?? "").split(" ");
@@ -14,13 +16,82 @@
   const rows = new Map(rowsIn(document).map((row) => [row.dataset.trialRow, row.outerHTML]));
 
   // --- what the reader sees of the connection ------------------------------------------------------------------------
+  let isLost = false;
   function say(text, lost) {
     const line = document.getElementById("connection");
     if (!line) return;
     line.textContent = text;
     line.classList.toggle("lost", Boolean(lost));
+    isLost = Boolean(lost);
+    document.getElementById("work")?.classList.toggle("lost", isLost);
   }
   const upToDate = () => say(`up to date, ${new Date().toLocaleTimeString()}`);
+
+  // --- what the runs are doing: text only, sent beside the page ------------------------------------------------------
+  const WORK = ["place", "subject", "phase", "what", "since", "line"];
+  function workItem() {
+    const item = document.createElement("li");
+    const doing = document.createElement("span");
+    doing.className = "doing";
+    const made = Object.fromEntries(
+      WORK.map((name) => {
+        const node = document.createElement(name === "subject" ? "strong" : name === "line" ? "code" : "span");
+        node.className = name;
+        return [name, node];
+      }),
+    );
+    doing.append(made.subject, " ", made.phase, " ", made.what);
+    item.append(made.place, doing, made.since, made.line);
+    return item;
+  }
+
+  function write(node, text) {
+    if (node.textContent !== text) node.textContent = text;
+  }
+
+  function showWork({ now, work }) {
+    if (!Array.isArray(work)) {
+      for (const node of document.querySelectorAll("[data-work]")) write(node, work[node.dataset.work] ?? "");
+      return;
+    }
+    const section = document.getElementById("work");
+    if (!section) return;
+    section.hidden = !work.length;
+    const list = section.querySelector("ul");
+    while (list.children.length > work.length) list.lastElementChild.remove();
+    work.forEach((item, i) => {
+      if (!list.children[i]?.querySelector(".subject")) {
+        const made = workItem();
+        if (list.children[i]) list.children[i].replaceWith(made);
+        else list.append(made);
+      }
+      const node = list.children[i];
+      node.classList.toggle("idle", !item.subject);
+      const texts = { ...item, place: [item.run, item.place].filter(Boolean).join(" · "), what: item.title, line: item.line ?? "" };
+      for (const name of ["place", "subject", "phase", "what", "line"]) write(node.querySelector(`.${name}`), texts[name]);
+      node.querySelector(".line").hidden = item.line === null;
+      begin(node.querySelector(".since"), item.began === null ? null : now - item.began);
+    });
+  }
+
+  // The clock of this machine may differ from the server's, so only differences of times count.
+  const begun = new WeakMap();
+  function begin(node, seconds) {
+    begun.set(node, seconds === null ? null : performance.now() - 1000 * Math.max(0, seconds));
+    tick(node);
+  }
+  function tick(node) {
+    const from = begun.get(node);
+    if (from == null) return write(node, "");
+    const seconds = Math.floor((performance.now() - from) / 1000);
+    const two = (number) => String(number).padStart(2, "0");
+    const days = Math.floor(seconds / 86_400);
+    const clock = `${Math.floor((seconds % 86_400) / 3600)}:${two(Math.floor((seconds % 3600) / 60))}:${two(seconds % 60)}`;
+    write(node, days ? `${days} day${days > 1 ? "s" : ""}, ${clock}` : clock);
+  }
+  const times = () => document.querySelectorAll("#work .since");
+  for (const node of times()) begin(node, "seconds" in node.dataset ? Number(node.dataset.seconds) : null);
+  setInterval(() => isLost || times().forEach(tick), 1000);
 
   // --- replacing what has changed ------------------------------------------------------------------------------------
   function matching(nodes, like) {
@@ -100,6 +171,11 @@
       const key = keyOf(fresh);
       const html = fresh.outerHTML;
       const old = there.get(key);
+      if (old && key === "work") {
+        there.delete(key); // an event has newer content than the page
+        last = old;
+        continue;
+      }
       const isSame = old && sections.get(key) === html;
       let node = old;
       if (old && !isSame && key === "trials") replaceRows(fresh);
@@ -162,6 +238,7 @@
       }
     } catch (error) {
       say(`${error.message} This page shows what was there before.`, true);
+      setTimeout(refresh, RETRY); // the next version may never come
     } finally {
       isRunning = false;
     }
@@ -169,22 +246,47 @@
 
   // --- versions ------------------------------------------------------------------------------------------------------
   let source = null;
+  let heard = performance.now();
   function listen() {
     source?.close();
+    heard = performance.now();
     const opened = (source = new EventSource(`${under}/events`));
-    opened.addEventListener("version", (event) => {
-      wanted = event.data;
+    const on = (name, act) =>
+      opened.addEventListener(name, (event) => {
+        heard = performance.now();
+        if (opened === source) act(event.data);
+      });
+    on("version", (version) => {
+      wanted = version;
       if (wanted === document.body.dataset.version) upToDate();
       else refresh();
     });
+    on("work", (data) => showWork(JSON.parse(data)));
+    on("ping", () => isLost && wanted === document.body.dataset.version && upToDate());
     opened.addEventListener("error", () => {
+      if (opened !== source) return;
       if (opened.readyState !== EventSource.CLOSED) return say("the server does not answer; this page reconnects by itself", true);
-      say("the server does not accept this page any more: open the link that it printed", true);
-      setTimeout(() => opened === source && listen(), 5000);
+      explain().finally(() => setTimeout(() => opened === source && !document.hidden && listen(), RETRY));
     });
+  }
+  // An event source does not hear why it was refused, so the same address is asked once more.
+  async function explain() {
+    const request = new AbortController();
+    try {
+      const response = await fetch(`${under}/events`, { signal: request.signal });
+      if (response.ok) return;
+      const why = response.status === 403 ? "The server was started again: open the link that it printed." : (await response.text()).slice(0, 2000);
+      say(why, true);
+    } catch {
+      say("the server does not answer; this page reconnects by itself", true);
+    } finally {
+      request.abort();
+    }
   }
   // A browser has six connections to a server, so only pages that are looked at have one. It also ends a long sleep.
   document.addEventListener("visibilitychange", () => (document.hidden ? source?.close() : listen()));
+  // After a sleep, a connection can be dead although nothing says so: the server is heard every 15 seconds at least.
+  setInterval(() => !document.hidden && source?.readyState === EventSource.OPEN && performance.now() - heard > SILENCE && listen(), 1000);
   if (!document.hidden) listen();
 
   // --- a trial that is opened ----------------------------------------------------------------------------------------

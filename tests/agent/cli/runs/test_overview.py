@@ -42,7 +42,7 @@ def test_each_run_is_listed_with_what_it_is_doing_and_its_best_value(at: Zygote)
     at.runs.run("broken").run_json.with_name("run.json").touch()
     lines = said(at, "runs").splitlines()
     rows = {line.split()[0]: " ".join(line.split()[1:]) for line in lines[1:] if line}
-    assert lines[0].split() == ["run", "state", "mode", "trials", "result", "spent", "size", "began"]
+    assert lines[0].split() == ["run", "state", "mode", "trials", "result", "standing", "spent", "size", "began"]
     assert rows["night"].startswith("done random 2 of 2 2.4 (−20.0 %) 6 s ")
     assert rows["night"].endswith(" 2026-11-21")
     assert rows["open"].startswith("interrupted random 2 of 40 2.4 (−20.0 %) 6 s ")

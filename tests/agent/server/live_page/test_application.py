@@ -5,21 +5,27 @@ import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from html import escape
 from pathlib import Path
 from weakref import ref as reference
 
 import pytest
 from starlette.testclient import TestClient
 
+from agent.execution.slots import Slot
+from agent.report.live.recorder import WorkRecorder
 from agent.run.steering.user_input import PAUSE, is_pause_requested
 from agent.server.live_page.access import CONTROL_HEADER, Tokens
 from agent.server.live_page.application import ControlSettings, LiveServer, application
+from agent.server.live_page.pages import work_of
 from agent.server.live_page.served_runs import ServedRuns
 from agent.store.inbox.inbox import Inbox
 from agent.store.paths import RunsFolder
 from agent.store.run_lock import locked
+from agent.store.stored_run import StoredRun
 from agent.trials.events import TrialStarted
 from agent.trials.trial import Status
+from tests.conftest import SilentObserver
 from tests.made_runs import BASELINE, BEGAN, Result, append_results, failed, made_run, scored, searched
 
 HOSTILE = "</script><script>document.title='owned'</script><img src=x onerror=alert(1)>"
@@ -64,7 +70,7 @@ def site(tmp_path: Path) -> SiteOf:
     def opened(*chosen: str, control: bool = False) -> Site:
         runs = RunsFolder(tmp_path / "runs")
         settings = ControlSettings({}, " --runs X") if control else None
-        server = LiveServer(ServedRuns(runs, chosen, recent_seconds=0.0), Tokens(), settings)
+        server = LiveServer(ServedRuns(runs, chosen, recent_seconds=0.0, work_seconds=0.0), Tokens(), settings)
         client = anonymous(server)
         assert client.get(f"/?token={server.tokens.link}").status_code == 303
         return Site(client, server, runs)
@@ -179,7 +185,7 @@ def test_a_run_without_a_finished_trial_has_a_page_that_waits(site: SiteOf, tmp_
     page = site().page("/run/r")
     assert 'data-kind="waiting"' in page
     assert "No trial has finished yet" in page
-    assert "trial 0 in flight" in page
+    assert "trial 0 was interrupted; <code>agent resume r</code> runs it again" in page
     assert stored.run_id in page
 
 
@@ -223,6 +229,73 @@ def test_the_parts_of_a_page_are_without_its_code(site: SiteOf, tmp_path: Path) 
     assert "<style>" not in parts
     assert re.findall(r"<script[^>]*>", parts) == ['<script type="application/json" id="charts">']
     assert 'id="trials"' in parts
+
+
+# --- what a run is doing ----------------------------------------------------------------------------------------------
+
+
+def two_workers(root: Path, log: str) -> tuple[StoredRun, WorkRecorder]:
+    """A run whose trial 1 waits to be recorded, and whose trial 2 is trained and prints a log."""
+    at = BEGAN.isoformat()
+    started = [TrialStarted(n, 0, searched(n / 4, title=f"title {n}"), at, n_seen=1) for n in (1, 2)]
+    stored = made_run(root, [BASELINE, *started], options={"trials": 40, "workers": 2})
+    recorder = WorkRecorder(SilentObserver(), stored.paths, "codex")
+    for n in (1, 2):
+        recorder.started(stored.history.in_flight[n], Slot(n - 1, (str(n - 1),)))
+    stored.paths.trial(2).root.mkdir(parents=True)
+    stored.paths.trial(2).log.write_text(log)
+    return stored, recorder
+
+
+def test_the_page_shows_what_each_worker_does_as_text(site: SiteOf, tmp_path: Path) -> None:
+    stored, recorder = two_workers(tmp_path / "runs", f"\x1b[31mstep 1\x1b[0m\r{HOSTILE}")
+    recorder.scoring(stored.history.in_flight[1])
+    found = site(control=True)
+    assert found.server.served.work("made") == []  # no process works on it
+    with locked(stored.paths):
+        page = found.page("/run/made")
+        listed = found.page("/")
+        served = work_of(found.server.served, ["made"])
+    assert [(item["place"], item["subject"], item["phase"], item["title"]) for item in served] == [
+        ("slot 0 · gpu 0", "trial 1", "scoring", ""),
+        ("slot 1 · gpu 1", "trial 2", "training", "title 2"),
+    ]
+    assert [item["line"] for item in served] == [None, HOSTILE]
+    text = re.sub(r"<[^>]+>|\s+", " ", page.partition('id="work"')[2].partition("</section>")[0])
+    assert re.search(r"slot 0 · gpu 0 +trial 1 +scoring .*slot 1 · gpu 1 +trial 2 +training +title 2", text)
+    assert HOSTILE not in page
+    assert escape(HOSTILE).replace("&#x27;", "&#39;").replace("&quot;", "&#34;") in page
+    assert "trial 1: scoring; trial 2: training" in listed
+    assert "Stop made now?" in page
+
+
+def test_a_stop_of_one_of_several_runs_asks_about_all(site: SiteOf, tmp_path: Path) -> None:
+    one, two = (made_run(tmp_path / "runs", [BASELINE], name=name, options={"trials": 9}) for name in ("a", "b"))
+    with locked(one.paths), locked(two.paths):
+        assert "One process works on 2 runs. Stop ALL of them now: a, b?" in site(control=True).page("/run/a")
+
+
+def test_what_a_run_does_changes_no_version_of_its_page(site: SiteOf, tmp_path: Path) -> None:
+    stored, recorder = two_workers(tmp_path / "runs", "step 1")
+    served = site().server.served
+    with locked(stored.paths):
+        before = (served.version("made"), work_of(served, ["made"]))
+        recorder.scoring(stored.history.in_flight[2])
+        stored.paths.trial(2).log.write_text("step 2")
+        assert served.version("made") == before[0]
+        assert work_of(served, ["made"]) != before[1]
+
+
+def test_a_damaged_record_of_the_work_and_a_link_for_a_log_hide_no_page(site: SiteOf, tmp_path: Path) -> None:
+    stored, _ = two_workers(tmp_path / "runs", "")
+    stored.paths.trial(2).log.unlink()
+    stored.paths.trial(2).log.symlink_to("/etc/passwd")
+    found = site()
+    with locked(stored.paths):
+        assert "root:x:" not in found.page("/run/made")
+        stored.paths.root.joinpath("work.json").write_text("{")
+        found.page("/run/made")
+        found.page("/")
 
 
 # --- what goes wrong --------------------------------------------------------------------------------------------------
