@@ -63,7 +63,7 @@ def read_constants(source: str, names: Iterable[str]) -> Params:
 def check_finite(source: str, names: Iterable[str]) -> None:
     """Raise EditError if `source` gives one of `names` a number that no float holds, such as 1e999."""
     wanted = set(names)
-    for name, node in _plain_assignments(_parsed(source)):
+    for name, node in plain_assignments(_parsed(source)):
         if name in wanted and _is_infinite(node):
             raise EditError(f"{name} = {_text(node)} is no finite number; write one that a float holds")
 
@@ -91,7 +91,7 @@ def all_constants(source: str, *, any_case: bool = False) -> Params:
     module = _parsed(source)
     bound = Counter(node.id for node in _module_level(module) if isinstance(node, ast.Name))
     found: dict[str, Value] = {}
-    for name, node in _plain_assignments(module):
+    for name, node in plain_assignments(module):
         if (any_case or name.isupper()) and bound[name] == 1:
             with suppress(EditError):  # neither number nor string
                 found[name] = literal_value(name, node)
@@ -102,7 +102,7 @@ def _literals(source: str, names: Iterable[str]) -> dict[str, ast.expr]:
     """Return the value expression of each name, in the order of `names`."""
     wanted = list(names)
     module = _parsed(source)
-    found = dict(_plain_assignments(module))
+    found = dict(plain_assignments(module))
     if missing := [name for name in wanted if name not in found]:
         names_missing = ", ".join(missing)
         raise EditError(f"the script has no module-level constant {names_missing}; restore it as NAME = value")
@@ -123,7 +123,7 @@ def _parsed(source: str) -> ast.Module:
         ) from None
 
 
-def _plain_assignments(module: ast.Module) -> Iterator[tuple[str, ast.expr]]:
+def plain_assignments(module: ast.Module) -> Iterator[tuple[str, ast.expr]]:
     """Yield `NAME = expression` and `NAME: type = expression` at the outermost level."""
     for node in module.body:
         match node:

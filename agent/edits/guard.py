@@ -3,11 +3,12 @@
 import ast
 import hashlib
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from agent.edits.source_text import hidden_meaning
 from agent.edits.syntax import parse_script
+from agent.edits.tune_comments import ranges_text
 from agent.errors import EditError
 
 _WITH_DOCSTRING = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
@@ -25,6 +26,7 @@ class Guard:
     texts: tuple[str, ...] = ()  # string constants that must occur, such as the variable with the path to save to
     max_bytes: int = 200_000
     known: str = ""  # the baseline, whose lines and names may be misleading: they are the user's own
+    also: Callable[[str], object] | None = None  # one more check, of a script that passed the others; raises EditError
 
     def check(self, source: str) -> str:
         """Return the fingerprint of `source`; the caller compares it with those of the other trials.
@@ -47,7 +49,9 @@ class Guard:
         strings = [node.value for node in ast.walk(tree) if isinstance(node, ast.Constant)]
         if absent := [text for text in self.texts if text not in strings]:
             raise EditError(f"the script no longer uses {absent[0]!r}, the path to save the model to; put it back")
-        return _fingerprint(tree)
+        if self.also is not None:
+            self.also(source)
+        return _fingerprint(tree, source)
 
     def _check_frozen(self, tree: ast.Module) -> None:
         """Raise EditError if the script no longer imports a name of a frozen file, or redefines it."""
@@ -67,10 +71,12 @@ def imports_of(source: str, files: Iterable[str]) -> frozenset[str]:
 def fingerprint(source: str) -> str:
     """Return a hash of the code in `source`, 16 hexadecimal digits; comments, docstrings and formatting do not count.
 
+    Of the comments, only ranges count (`# tune: 1..8`): they decide which values a search may try.
+
     Raises:
         EditError: it does not parse; the message names the line.
     """
-    return _fingerprint(_parsed(source))
+    return _fingerprint(_parsed(source), source)
 
 
 def _parsed(source: str) -> ast.Module:
@@ -95,7 +101,7 @@ def _tree(source: str) -> ast.Module:
         raise EditError(f"the edited script does not parse: {str(fault) or 'it is nested too deeply'}") from None
 
 
-def _fingerprint(tree: ast.Module) -> str:
+def _fingerprint(tree: ast.Module, source: str) -> str:
     for node in ast.walk(tree):
         if isinstance(node, _WITH_DOCSTRING) and ast.get_docstring(node, clean=False) is not None:
             node.body = node.body[1:]
@@ -103,6 +109,7 @@ def _fingerprint(tree: ast.Module) -> str:
         text = ast.dump(tree)
     except RecursionError:
         raise EditError("the edited script is nested too deeply; simplify it") from None
+    text += ranges_text(source)
     return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()[:16]
 
 
