@@ -1,7 +1,7 @@
 """The records of a trial: Proposal, Outcome, Score, Trial. Immutable, with an exact JSON round trip."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
@@ -13,6 +13,7 @@ from agent.trials.json_fields import changed_fields, from_fields
 from agent.trials.learning_curve import LearningCurve, PruningDecision
 from agent.trials.machine_speed import ComputeUse, LostAttempt, MachineSpeed, SlotUse, VoidedAttempt
 from agent.trials.steering import AgentUse, Approval, Submission
+from agent.trials.turn import TurnChoice
 
 
 class Status(StrEnum):
@@ -92,12 +93,12 @@ class Proposal:
     n_messages: int = 0  # of the run's messages from people, how many the proposer read
     shown: Params | None = None  # the searcher's own point, if a model decided in its place
     searcher_state: Mapping[str, Any] | None = None  # the full state, at every LLM turn of a hybrid
+    turn: TurnChoice | None = None  # in mode centaur-code: whose turn it is, and why
 
     def to_json(self) -> dict[str, Any]:
         """Return the fields as JSON data, without those at their default."""
-        data = changed_fields(self)
-        data["edit"] = encode(self.edit)
-        for name in ("usage", "submission", "agent"):
+        data = changed_fields(self) | {"edit": encode(self.edit)}
+        for name in _PROPOSAL_PARTS:
             if (part := getattr(self, name)) is not None:
                 data[name] = changed_fields(part)
         return data
@@ -105,18 +106,20 @@ class Proposal:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "Proposal":
         """Return the proposal that `to_json` encoded. Raises TypeError, KeyError or ValueError for invalid data."""
-        fields = dict(data)
-        fields["origin"] = _ORIGINS[fields["origin"]]
-        fields["edit"] = decode(fields["edit"])
+        fields = {**data, "origin": _ORIGINS[data["origin"]], "edit": decode(data["edit"])}
         if "refused" in fields:
             fields["refused"] = _STATUSES[fields["refused"]]
-        if "usage" in fields:
-            fields["usage"] = ModelUsage(**fields["usage"])
-        if "agent" in fields:
-            fields["agent"] = AgentUse.from_json(fields["agent"])
-        if "submission" in fields:
-            fields["submission"] = Submission.from_json(fields["submission"])
+        for name in _PROPOSAL_PARTS.keys() & fields.keys():
+            fields[name] = _PROPOSAL_PARTS[name](fields[name])
         return from_fields(cls, fields)
+
+
+_PROPOSAL_PARTS: Mapping[str, Callable[[Mapping[str, Any]], Any]] = {
+    "usage": lambda data: ModelUsage(**data),
+    "submission": Submission.from_json,
+    "agent": AgentUse.from_json,
+    "turn": TurnChoice.from_json,
+}
 
 
 @dataclass(frozen=True)
@@ -209,32 +212,31 @@ class Outcome:
 
     def to_json(self) -> dict[str, Any]:
         data = changed_fields(self) | {"val_loss": self.val_loss}
-        for name in ("score", "curve", "condemned", "compute", "place", "machine"):
+        for name in _OUTCOME_PARTS:
             if (part := getattr(self, name)) is not None:
                 data[name] = part.to_json()
         return data
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "Outcome":
-        fields = dict(data)
-        fields["status"] = _STATUSES[fields["status"]]
+        fields = {**data, "status": _STATUSES[data["status"]]}
         for name in {"unenforced", "flags"} & fields.keys():
             fields[name] = tuple(fields[name])
-        if "score" in fields:
-            fields["score"] = Score.from_json(fields["score"])
-        if "curve" in fields:
-            fields["curve"] = LearningCurve(**fields["curve"])
-        if "condemned" in fields:
-            fields["condemned"] = PruningDecision(**fields["condemned"])
-        if "compute" in fields:
-            fields["compute"] = ComputeUse.from_json(fields["compute"])
-        if "place" in fields:
-            fields["place"] = SlotUse.from_json(fields["place"])
-        if "machine" in fields:
-            fields["machine"] = MachineSpeed.from_json(fields["machine"])
+        for name in _OUTCOME_PARTS.keys() & fields.keys():
+            fields[name] = _OUTCOME_PARTS[name](fields[name])
         outcome = from_fields(cls, fields)
         outcome.__post_init__()
         return outcome
+
+
+_OUTCOME_PARTS: Mapping[str, Callable[[Mapping[str, Any]], Any]] = {
+    "score": Score.from_json,
+    "curve": lambda data: LearningCurve(**data),
+    "condemned": lambda data: PruningDecision(**data),
+    "compute": ComputeUse.from_json,
+    "place": SlotUse.from_json,
+    "machine": MachineSpeed.from_json,
+}
 
 
 @dataclass(frozen=True)
