@@ -44,6 +44,11 @@ POINTS = [
     "I would rather not.",
     *[json.dumps({"WIDTH": 3.0 + n / 8, "SHIFT": 0.0, "DEPTH": 5, "ORDER": "forward"}) for n in range(50)],
 ]
+STRUCTURES = [
+    edit("WIDTH = 2.0", "WIDTH = 1.2\nGAIN = 3  # tune: 0.5..2"),  # its range does not fit its value,
+    edit("WIDTH = 2.0", "WIDTH = 1.2\nGAIN = 1.0  # tune: 0.5..2"),  # and is mended; all other trials tune it
+    *EDITS[-40:],
+]
 OPTIONS = {
     "random": [],
     "cma-es": [],
@@ -51,6 +56,7 @@ OPTIONS = {
     "local-gp": [],
     "centaur": ["--llm-warmup", "1", "--llm-share", "0.6"],
     "code-edit": [],
+    "centaur-code": [],
 }
 
 
@@ -75,7 +81,7 @@ class KilledRuns:
         self._begin = ["run", "--task", str(INSTANT), "--mode", mode, "--trials", str(TRIALS), "--name", "r"]
         self._begin += [*OPTIONS[mode], *options]
         self._variables = dict(variables or {})
-        replies = {"centaur": POINTS, "code-edit": EDITS}.get(mode)
+        replies = {"centaur": POINTS, "code-edit": EDITS, "centaur-code": STRUCTURES}.get(mode)
         if replies is not None and "--model" not in options:
             recording = self._folder / "replies.jsonl"
             recording.write_text("".join(json.dumps({"reply": reply}) + "\n" for reply in replies))
@@ -155,7 +161,7 @@ def kill_anywhere(warm: Zygote, mode: str, n_kills: int, seed: int) -> KilledRun
 
 
 # The long suite kills a run of every mode a hundred times; test_kill_parallel.py has two other modes, with workers.
-@pytest.mark.parametrize("mode", ["code-edit", "tpe"])
+@pytest.mark.parametrize("mode", ["code-edit", "tpe", pytest.param("centaur-code", marks=pytest.mark.slow)])
 def test_a_killed_run_ends_as_the_unbroken_one(warm: Zygote, mode: str) -> None:
     runs = kill_anywhere(warm, mode, QUICK_KILLS, seed=0)
     print(f"{mode}: {runs.n_kills} kills in {runs.n_runs} runs, {len(runs.places)} places")

@@ -44,6 +44,7 @@ def attribute(
     from agent.analysis.ablation import AblationOptions
     from agent.analysis.ablation import attribute as take_out
     from agent.report.ablation_text import lines, to_json
+    from agent.report.run_summary import turn_lines
     from agent.trials.budget import seconds
 
     stored = stored_run(runs, run_name)
@@ -69,6 +70,6 @@ def attribute(
     if json_:
         print_json(to_json(attributed, stored.run_id))
         return
-    print("\n" + "\n".join(lines(attributed, stored.run_id, stored.metric)))
+    print("\n" + "\n".join([*lines(attributed, stored.run_id, stored.metric), *turn_lines(stored.history)]))
     if attributed.minimal is not None:
         print(f"the minimal script: {attributed.minimal}, with minimal.patch beside it")

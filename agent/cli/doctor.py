@@ -123,7 +123,7 @@ def doctor(
     if agent_login and agent is None:
         raise UsageError("--agent-login is for a coding agent: add --agent NAME")
     chosen_mode = mode_named(mode) if mode is not None else None
-    if agent is not None and mode is not None and mode != "code-edit":
+    if agent is not None and chosen_mode is not None and "agent" not in chosen_mode.options:
         raise UsageError(f"--agent {agent}: mode {mode} asks no coding agent; leave out --mode, or --agent")
     use_endpoint_of_user()
     chosen = user_settings().get("model")

@@ -27,11 +27,12 @@ class PromptSet:
         root: Path | None = None,
         answer_format: str | None = None,
         parts: Sequence[str] = PARTS,
+        more: Sequence[str] = (),
     ) -> "PromptSet":
         """Return the templates in `root`/`mode`; `root` is the installed folder `prompts` unless given.
 
         `answer_format` names one more file, which describes the reply format: the part `format`; `parts`
-        are those that the mode has.
+        are those that the mode has. `more`: files of other modes, as MODE/PART.md, whose texts the part `more` has.
 
         Raises:
             PromptError: a file is missing, or is not a valid template.
@@ -41,6 +42,8 @@ class PromptSet:
             texts = {part: (place / f"{part}.md").read_text(encoding="utf-8") for part in parts}
             if answer_format is not None:
                 texts["format"] = (place / f"{answer_format}.md").read_text(encoding="utf-8")
+            if more:
+                texts["more"] = "\n".join((place.parent / name).read_text(encoding="utf-8") for name in more)
         except (OSError, UnicodeDecodeError) as fault:
             raise PromptError(f"the prompt of mode {mode!r} cannot be read: {fault}") from None
         for part, text in texts.items():

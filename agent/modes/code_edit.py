@@ -1,6 +1,7 @@
 """Mode code-edit: a model edits the script. A reply becomes a new, runnable change, or a refusal with its reason."""
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 
 from agent.edits.assignments import Assignments, read_constants
 from agent.edits.codec import Chain
@@ -105,7 +106,9 @@ class CodeEditProposer:
             {
                 **task_rules(briefing, self._guard),
                 "script": briefing.script,
-                "format": self._prompts.texts["format"].strip(),
+                "format": "\n\n".join(
+                    self._prompts.texts[p].strip() for p in ("more", "format") if p in self._prompts.texts
+                ),
             },
         )
         for n_lines in HISTORY_LINES:
@@ -164,20 +167,33 @@ def halved(last: Trial, context: Context) -> Proposal | None:
 
 def build(inputs: ModeInputs) -> Proposer:
     """Return the proposer of this mode."""
+    return OutOfMemoryRetry(structural(inputs))
+
+
+def structural(
+    inputs: ModeInputs, *, also: Callable[[str], object] | None = None, more: Sequence[str] = ()
+) -> Proposer:
+    """Return the proposer of edits by a model or, if the run has one, by a coding agent.
+
+    Args:
+        inputs: of the run.
+        also: one more check of each edited script, which raises EditError.
+        more: prompts with further rules, as MODE/PART.md.
+    """
     config, task, paths = inputs.config, inputs.task, inputs.paths
+    guard = replace(guard_of(task), also=also)
     if inputs.agent_host is not None:
         from agent.modes.coding_agents import build as coding_agent
 
-        return OutOfMemoryRetry(coding_agent.build(inputs, inputs.agent_host))
+        return coding_agent.build(inputs, inputs.agent_host, guard, more)
     form = FORMATS[config.edit_format or ("lines" if is_embedded(config, inputs.api_key) else "search-replace")]
-    model_edits = CodeEditProposer(
+    return CodeEditProposer(
         inputs.model_for,
-        PromptSet.load("code_edit", answer_format=form.name),
+        PromptSet.load("code_edit", answer_format=form.name, more=more),
         briefing_of(task),
-        guard_of(task),
+        guard,
         attempts=config.attempts,
         form=form,
         rehearse=inputs.rehearse,
         log_of=lambda number: read_tail(paths.trial(number).log) or read_tail(paths.trial(number).smoke.log),
     )
-    return OutOfMemoryRetry(model_edits)

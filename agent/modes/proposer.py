@@ -26,7 +26,7 @@ class Context:
     pending: Sequence[Trial] = ()  # trials that run or wait for a slot, by number
     notes: str = ""  # the text of the task's notes.md; empty if there is none
     messages: Sequence[PersonMessage] = ()  # all that people have sent, oldest first
-    sigma: float = 0.0  # noise of one run, as estimated now; 0: not known
+    sigma: float = 0.0  # standard deviation of the loss of one run, measured or guessed; 0.0: not known
 
     @property
     def best_loss(self) -> float:

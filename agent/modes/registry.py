@@ -85,6 +85,14 @@ _ROWS = (
         searches=False,
     ),
     Mode(
+        "centaur-code",
+        "a language model edits the script; a searcher tunes the numbers that it writes",
+        _of("centaur_code.proposer"),
+        options=_MODEL | _EDITS | {"derived"},
+        needs_model=True,
+        searches=False,
+    ),
+    Mode(
         "submitted",
         "the changes come from outside, by `agent submit` or `agent mcp`",
         _of("submitted"),
@@ -193,7 +201,7 @@ def refuse_unused_options(modes: Collection[str], given: Mapping[str, Any]) -> N
     for name, value in given.items():
         if name in unused:
             if name == "agent":
-                raise UsageError(f"--agent {value}: {who} asks no coding agent; add --mode code-edit")
+                raise UsageError(f"--agent {value}: {who} asks no coding agent; add --mode code-edit or centaur-code")
             option = option_of(name) if value is not False else option_of(f"no_{name}")
             users = ", ".join(mode.name for mode in _all_modes() if name in mode.options)
             raise UsageError(f"{option} is for {users}; {who} would ignore it: leave it out")

@@ -14,6 +14,7 @@ from agent.trials.keeping.keep_rule import KeepPolicy, KeepRule
 from agent.trials.keeping.noise import LossEstimate
 from agent.trials.metric import Metric
 from agent.trials.trial import KeepState, Status, Trial
+from agent.trials.turn_shares import turn_shares
 
 ONLY_REPEATED = "gains are repeated, not confirmed"
 REMEDY = "let the script take its seed from the variable TRAIN_SEED: docs/own-script.md"
@@ -53,7 +54,7 @@ def summary(
     if history.repeats:
         ran += f"; {plural(len(history.repeats), 'repeat')}"
     again = reintroduced_lines(added or {})
-    return [*lines, ran, *again, *machine_lines(history), *stopped_early(trials), _spent(history)]
+    return [*lines, ran, *again, *turn_lines(history), *machine_lines(history), *stopped_early(trials), _spent(history)]
 
 
 def reintroduced_lines(added: Mapping[int, AddedLines]) -> list[str]:
@@ -62,6 +63,16 @@ def reintroduced_lines(added: Mapping[int, AddedLines]) -> list[str]:
     if not found.n_lines:
         return []
     return [f"re-introduced: {found.share:.0%} of {plural(found.n_lines, 'added line')} had been in a rejected trial"]
+
+
+def turn_lines(history: History) -> list[str]:
+    """Return one line on what structure and numbers have brought, for a run of mode centaur-code; else none."""
+    parts = [
+        f"{share.kind} {share.gain:+.6f} in {plural(share.n_trials, 'trial')} ({duration(share.seconds)}, "
+        f"{share.n_kept} kept)"
+        for share in turn_shares(history)
+    ]
+    return [f"gains: {', '.join(parts)}"] if parts else []
 
 
 def machine_lines(history: History) -> list[str]:

@@ -44,6 +44,7 @@ def facts(stored: StoredRun, trial: Trial) -> list[tuple[str, str]]:
         ("title", one_line(proposal.title)),
         ("verdict", verdict(trial) + (f": {one_line(outcome.reason)}" if outcome and outcome.reason else "")),
         ("origin", proposal.origin.value + (f", copied from {proposal.copied_from}" if proposal.copied_from else "")),
+        *((("turn", f"{proposal.turn.kind}: {proposal.turn.why}"),) if proposal.turn is not None else ()),
         ("parent", "none: the baseline" if trial.parent is None else f"trial {trial.parent}"),
         ("commit", stored.hashes.get(trial.number, "not yet")),
         ("training seed", proposal.train_seed),
@@ -53,7 +54,8 @@ def facts(stored: StoredRun, trial: Trial) -> list[tuple[str, str]]:
     if before is not None and before.number != trial.parent:
         is_tip = stored.history.commit_parent(trial) == before.number
         rows.insert(
-            5, ("compared with", f"trial {before.number}, then the incumbent{' and the tip of the branch' * is_tip}")
+            6 if proposal.turn is not None else 5,
+            ("compared with", f"trial {before.number}, then the incumbent{' and the tip of the branch' * is_tip}"),
         )
     if proposal.note:
         rows.append(("edit", one_line(proposal.note)))

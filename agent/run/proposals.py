@@ -73,7 +73,7 @@ def context_of(run: Run, ledger: Ledger, notes: TaskNotes) -> Context:
         pending=tuple(history.in_flight.values()),
         notes=notes.text,
         messages=tuple(history.run_events.messages),
-        sigma=run.policy.keeper.sigma,
+        sigma=run.keeper.sigma,
     )
 
 

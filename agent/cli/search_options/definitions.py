@@ -163,7 +163,7 @@ class RunOptions(SearchOptions):
         str | None,
         option(
             SEARCH,
-            "code-edit: search-replace, diff, whole-file or lines; chosen for the model if not given.",
+            "code-edit, centaur-code: search-replace, diff, whole-file or lines; chosen for the model if not given.",
             metavar="F",
             autocompletion=lambda: ["search-replace", "diff", "whole-file", "lines"],
         ),
@@ -172,7 +172,7 @@ class RunOptions(SearchOptions):
         str | None,
         option(
             SEARCH,
-            f"code-edit: a coding agent in place of a chat model: {one_of(AGENTS)}, or 'CMD {{prompt}} …'.",
+            f"code-edit, centaur-code: a coding agent, no chat model: {one_of(AGENTS)}, or 'CMD {{prompt}} …'.",
             metavar="NAME",
             autocompletion=lambda: list(AGENTS),
         ),
@@ -185,15 +185,17 @@ class RunOptions(SearchOptions):
     agent_calls: Annotated[int, option(BUDGET, "With --agent: limit of model calls for one proposal.", metavar="N")] = (
         100
     )
-    attempts: Annotated[int, option(SEARCH, "code-edit: most replies of the model per proposal.", metavar="N")] = 3
-    smoke: Annotated[bool, option(SEARCH, "code-edit: train each edit for one step first.", "--smoke/--no-smoke")] = (
-        True
-    )
+    attempts: Annotated[
+        int, option(SEARCH, "code-edit, centaur-code: most replies of the model per proposal.", metavar="N")
+    ] = 3
+    smoke: Annotated[
+        bool, option(SEARCH, "code-edit, centaur-code: train each edit for one step first.", "--smoke/--no-smoke")
+    ] = True
     smoke_on: Annotated[
         str,
         option(
             SEARCH,
-            "code-edit: where to run that step; gpu waits for a trial that uses it.",
+            "code-edit, centaur-code: where to run that step; gpu waits for a trial that uses it.",
             metavar="cpu|gpu",
             autocompletion=lambda: ["cpu", "gpu"],
         ),

@@ -10,6 +10,7 @@ from agent.agents import custom
 from agent.agents.headless import HeadlessCommand, HeadlessRequest, Program
 from agent.agents.kinds import AGENTS
 from agent.agents.program import find_program
+from agent.edits.guard import Guard
 from agent.errors import MissingRequirementError, ModelBudgetSpentError, UsageError
 from agent.execution.coding_agent.agent_job import AgentLimits, printed_version
 from agent.llm.endpoint.address import describe_endpoint
@@ -22,9 +23,10 @@ from agent.llm.gateway.meter import Allowance
 from agent.llm.gateway.sources import Endpoints, ReplySource, upstream_of
 from agent.llm.login_proxy.proxy import TunnelLimits
 from agent.llm.prices import Price
+from agent.llm.prompt_templates import PromptSet
 from agent.modes.coding_agents.login_access import LoginAccess
 from agent.modes.coding_agents.proposer import Agent, CodingAgentProposer, OpenModelAccess
-from agent.modes.mode import AgentHost, briefing_of, guard_of
+from agent.modes.mode import AgentHost, briefing_of
 from agent.modes.model_choice import RECORDING, agent_name, model_name
 from agent.modes.proposer import Context
 from agent.store.paths import RunPaths
@@ -37,8 +39,14 @@ if TYPE_CHECKING:
 _VERSION = re.compile(r"\d+(?:\.\d+)+")
 
 
-def build(inputs: "ModeInputs", host: AgentHost) -> CodingAgentProposer:
+def build(inputs: "ModeInputs", host: AgentHost, guard: Guard, more: Sequence[str] = ()) -> CodingAgentProposer:
     """Return the proposer of `agent run --mode code-edit --agent NAME`.
+
+    Args:
+        inputs: of the run.
+        host: of the agent.
+        guard: the checks of its scripts.
+        more: prompts with further rules, as MODE/PART.md.
 
     Raises:
         UsageError, MissingRequirementError: the agent, its program, its model or its key is missing; nothing was paid.
@@ -67,7 +75,8 @@ def build(inputs: "ModeInputs", host: AgentHost) -> CodingAgentProposer:
         host.sandbox,
         login=login,
         briefing=briefing_of(task),
-        guard=guard_of(task),
+        guard=guard,
+        prompts=PromptSet.load("coding_agent", parts=("system", "user"), more=more),
         frozen={name: content for name, content in task.files.items() if name in task.frozen},
         paths=paths,
         limits=AgentLimits(seconds=config.agent_seconds),

@@ -95,6 +95,7 @@ class CodingAgentProposer:
         guard: Guard,
         frozen: Mapping[str, bytes],
         paths: RunPaths,
+        prompts: PromptSet,
         limits: AgentLimits = AgentLimits(),  # noqa: B008 (frozen)
         login: LoginAccess | None = None,
         rehearse: Rehearse | None = None,
@@ -108,13 +109,14 @@ class CodingAgentProposer:
             sandbox: runs the agent.
             briefing, guard, paths, rehearse, log_of: as for mode code-edit.
             frozen: the contents of the files beside the script.
+            prompts: the agent's task, and NOTES.md.
             limits: of one proposal.
             login: with --agent-login, the log-in whose proxy `open_model_access` opens.
         """
         self._agent = agent
         self._open_model_access = open_model_access
         self._sandbox = sandbox
-        self._prompts = PromptSet.load("coding_agent", parts=("system", "user"))
+        self._prompts = prompts
         self._briefing = briefing
         self._guard = guard
         self._frozen = frozen
@@ -252,4 +254,6 @@ class CodingAgentProposer:
         briefing = self._briefing
         values = run_so_far(context, briefing, self._log_of, HISTORY_LINES[0], is_short=False)
         del values["source"]
-        return self._prompts.fill("user", {**values, **task_rules(briefing, self._guard)})
+        notes = self._prompts.fill("user", {**values, **task_rules(briefing, self._guard)})
+        more = self._prompts.texts.get("more", "")
+        return f"{notes}\n## Numbers\n\n{more}" if more else notes

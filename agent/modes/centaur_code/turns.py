@@ -1,0 +1,182 @@
+"""Whose turn it is: the model changes the structure, or the searcher the numbers, by what each has earned.
+
+The rule, in this order:
+
+1. Until one structure has been tried, the model writes one.
+2. A structure within the margin of the incumbent gets N_DUE trials that tune it: a new structure with untuned numbers
+   cannot be compared with an incumbent whose numbers are tuned.
+3. After STRETCH structures in a row without any gain, the searcher tunes the incumbent's script for N_DUE trials.
+4. Otherwise the turn is drawn, by what each has earned per device second. The searcher goes on with a structure that
+   still moves, for at most N_MOST trials; if there is none, with the incumbent's script.
+
+The draw is Thompson sampling (Chapelle and Li, 2011) with discounted evidence (Raj and Kalyani, 2017). A gain of k
+sigmas counts as k events of a Poisson process in device time, so that its rate has a gamma posterior; the prior is one
+event in the time of one trial. The first sigma of each gain does not count, since noise alone gives that much, and no
+trial counts for more than MOST_SIGMAS, so that the first easy gains do not decide the night. The trials of point 2 are
+counted for the structure, since they are part of its price.
+"""
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from statistics import median
+
+from agent.modes.centaur_code.lineage import Credit, Family, Lineage, counted_loss
+from agent.modes.proposer import Context
+from agent.trials.trial import KeepState, Trial
+from agent.trials.turn import TurnChoice, TurnKind
+
+N_DUE = 4  # tuning trials of every promising structure
+N_MOST = 12  # tuning trials of a structure that still moves
+PATIENCE = 4  # tuning trials in a row without a gain of STEP, after which a structure no longer moves
+STEP = 1.0  # sigmas
+MARGIN = 3.0
+"""Sigmas above the incumbent's loss within which a structure is tuned.
+
+Two runs of equally good scripts differ by 1.4 sigmas (standard deviation), and the incumbent's loss, the lowest of
+many, is about one sigma too low: 3 sigmas include 92 % of the structures that are as good as the incumbent. What tuning
+has brought so far, in the median, is added: a structure that lies so far behind may be better once it is tuned.
+"""
+STRETCH = 3  # structures in a row without a gain
+DISCOUNT = 0.9  # of the evidence, for each trial that has ended since
+MOST_SIGMAS = 5.0  # of one gain
+PRIOR_SIGMAS, PRIOR_TRIALS = 1.0, 1.0
+LEAST_COST = 0.1  # trials: of a proposal that never ran, for which the device waited
+
+
+@dataclass(frozen=True)
+class Arm:
+    """What one kind of turn has earned, discounted."""
+
+    sigmas: float = 0.0
+    trials: float = 0.0  # cost, in trials of the baseline's length
+
+    @property
+    def rate(self) -> float:
+        """Sigmas per trial, the prior included."""
+        return (PRIOR_SIGMAS + self.sigmas) / (PRIOR_TRIALS + self.trials)
+
+    def drawn(self, rng: random.Random) -> float:
+        """Return a rate drawn from the posterior."""
+        return rng.gammavariate(PRIOR_SIGMAS + self.sigmas, 1 / (PRIOR_TRIALS + self.trials))
+
+
+@dataclass(frozen=True)
+class TurnRule:
+    """Decides whose turn the next trial is, as a function of the journal and the run's seed."""
+
+    seed: int
+    has_knobs: Callable[[Trial], bool]  # whether the script of a finished trial has numbers to tune
+
+    def turn(self, context: Context) -> TurnChoice:
+        """Return the turn of the context's trial."""
+        lineage = Lineage.of(context)
+        if not any(number for number in lineage.families):
+            return TurnChoice(TurnKind.STRUCTURE, "the first structure comes before any tuning")
+        if (due := self._due(lineage, context)) is not None:
+            nth = len(due.tuning) + 1
+            why = f"trial {due.number} is within the margin of the incumbent: tuning trial {nth} of at least {N_DUE}"
+            return TurnChoice(TurnKind.NUMBERS, why, due.number, is_due=True)
+        tuned = self._open(lineage, context) or self._incumbents(lineage, context)
+        if tuned is None:
+            return TurnChoice(TurnKind.STRUCTURE, "the incumbent's script has no number to tune, or no untried value")
+        if (n_without := _n_without_gain(lineage)) is not None:
+            why = f"{n_without} structures in a row without a gain: the numbers come first"
+            return TurnChoice(TurnKind.NUMBERS, why, tuned.number)
+        structure, numbers = self.arms(lineage, context)
+        rng = random.Random(f"centaur-code {self.seed} {context.number}")
+        is_structure = structure.drawn(rng) >= numbers.drawn(rng)
+        earned = f"structure earns {structure.rate:.2g} sigmas per trial, numbers {numbers.rate:.2g}"
+        if is_structure:
+            return TurnChoice(TurnKind.STRUCTURE, f"drawn: {earned}")
+        return TurnChoice(TurnKind.NUMBERS, f"drawn: {earned}", tuned.number)
+
+    def arms(self, lineage: Lineage, context: Context) -> tuple[Arm, Arm]:
+        """Return what structure and numbers have earned."""
+        found = lineage.credits()
+        unit = _charged(context) or 1.0
+        of_structure = [credit for credit in found if credit.is_structure]
+        of_numbers = [credit for credit in found if not credit.is_structure]
+        return _arm(of_structure, found, unit, context.sigma), _arm(of_numbers, found, unit, context.sigma)
+
+    def _due(self, lineage: Lineage, context: Context) -> Family | None:
+        """Return the structure that must be tuned next: the best of those with the fewest tuning trials."""
+        due = [
+            family
+            for family in lineage.families.values()
+            if family.number and len(family.tuning) < N_DUE and self._is_promising(family, lineage, context)
+        ]
+        return min(due, key=lambda family: (len(family.tuning), family.best_loss, family.number), default=None)
+
+    def _open(self, lineage: Lineage, context: Context) -> Family | None:
+        """Return the best structure whose tuning still moves."""
+        still = [
+            family
+            for family in lineage.families.values()
+            if family.number
+            and N_DUE <= len(family.tuning) < N_MOST
+            and not family.is_stalled(PATIENCE, STEP * context.sigma)
+            and self._is_promising(family, lineage, context)
+        ]
+        return min(still, key=lambda family: (family.best_loss, family.number), default=None)
+
+    def _incumbents(self, lineage: Lineage, context: Context) -> Family | None:
+        family = lineage.family_of(context.incumbent)
+        return family if not family.is_exhausted and self.has_knobs(family.base) else None
+
+    def _is_promising(self, family: Family, lineage: Lineage, context: Context) -> bool:
+        loss = family.best_loss
+        is_near = loss is not None and loss <= context.best_loss + margin(lineage, context.sigma)
+        return is_near and self._can_be_tuned(family)
+
+    def _can_be_tuned(self, family: Family) -> bool:
+        return (
+            counted_loss(family.base) is not None
+            and family.base.standing is not KeepState.ROLLED_BACK
+            and not family.is_exhausted
+            and self.has_knobs(family.base)
+        )
+
+
+def margin(lineage: Lineage, sigma: float) -> float:
+    """Return how far above the incumbent's loss a structure may be and still be tuned."""
+    gains = [
+        family.tuning_gain
+        for family in lineage.families.values()
+        if family.number
+        and family.tuning_gain is not None
+        and sum(t.outcome is not None for t in family.tuning) >= N_DUE
+    ]
+    return MARGIN * sigma + (median(gains) if gains else 0.0)
+
+
+def _charged(context: Context) -> float:
+    """Return the device seconds of the baseline."""
+    first = context.trials[0].outcome
+    return first.train_seconds if first is not None else 0.0
+
+
+def _arm(own: list[Credit], everything: list[Credit], unit: float, sigma: float) -> Arm:
+    """Return what some of the trials have earned; `unit`: device seconds of one trial."""
+    ages = {credit.trial.number: age for age, credit in enumerate(reversed(everything))}
+    sigmas = trials = 0.0
+    for credit in own:
+        weight = DISCOUNT ** ages[credit.trial.number]
+        counted = credit.gain / sigma - STEP if sigma > 0 else float(credit.gain > 0)
+        sigmas += weight * min(max(counted, 0.0), MOST_SIGMAS)
+        trials += weight * max(credit.seconds / unit, LEAST_COST)
+    return Arm(sigmas, trials)
+
+
+def _n_without_gain(lineage: Lineage) -> int | None:
+    """Return the number of structures since the last gain, if the numbers come first now; else None."""
+    n_structures = n_numbers = 0
+    for trial in sorted((*lineage.finished, *lineage.pending), key=lambda each: each.number):
+        turn = trial.proposal.turn
+        if trial.kept and trial.standing is not KeepState.ROLLED_BACK:
+            n_structures = n_numbers = 0
+        elif turn is None or turn.kind is TurnKind.STRUCTURE:
+            n_structures += trial.outcome is not None
+        elif not turn.is_due:
+            n_numbers += 1
+    return n_structures if n_numbers < N_DUE * (n_structures // STRETCH) else None

@@ -1,0 +1,134 @@
+"""Whose turn it is: structures first, promising ones are tuned, and then what each has earned decides."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
+
+from agent.modes.centaur_code.lineage import Lineage
+from agent.modes.centaur_code.turns import MARGIN, N_DUE, N_MOST, STRETCH, TurnRule, margin
+from agent.modes.proposer import Context
+from agent.trials.trial import KeepState, Status, Trial
+from agent.trials.turn import TurnChoice, TurnKind
+from tests.agent.modes.centaur_code.test_lineage import seconds, structure, tuned
+from tests.agent.modes.run_so_far import baseline, context
+
+SIGMA = 0.01
+
+
+def seen(trials: Sequence[Trial], pending: Sequence[Trial] = (), number: int | None = None) -> Context:
+    made = context("", list(trials))
+    n = len(trials) + len(pending) if number is None else number
+    return replace(made, sigma=SIGMA, pending=tuple(pending), number=n)
+
+
+def turn(trials: Sequence[Trial], pending: Sequence[Trial] = (), *, seed: int = 0, knobs: bool = True) -> TurnChoice:
+    return TurnRule(seed, lambda _trial: knobs).turn(seen(trials, pending))
+
+
+def start(loss: float = 3.0) -> Trial:
+    return seconds(baseline(loss=loss), 1.0)
+
+
+def test_the_first_structure_comes_before_any_tuning() -> None:
+    assert turn([start()]).kind is TurnKind.STRUCTURE
+    assert turn([start()], [replace(structure(1, 2.0), outcome=None)]).kind is TurnKind.STRUCTURE
+
+
+@pytest.mark.parametrize(("loss", "kept"), [(2.9, True), (3.0 + 2.9 * SIGMA, False)])
+def test_a_structure_that_is_better_or_within_the_margin_gets_four_tuning_trials(loss: float, kept: bool) -> None:
+    trials = [start(), structure(1, loss, kept=kept)]
+    for n in range(N_DUE):
+        found = turn(trials)
+        assert (found.kind, found.tunes, found.is_due) == (TurnKind.NUMBERS, 1, True)
+        assert f"tuning trial {n + 1} of at least 4" in found.why
+        trials.append(tuned(2 + n, 1, 4.0))
+    assert not turn(trials).is_due
+
+
+def test_trials_in_flight_count_so_that_several_workers_tune_at_once_and_no_more_than_that() -> None:
+    trials = [start(), structure(1, 2.9, kept=True)]
+    pending = [replace(tuned(2 + n, 1, 4.0), outcome=None) for n in range(N_DUE)]
+    assert turn(trials, pending[:3]).is_due
+    assert not turn(trials, pending).is_due
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        structure(1, 3.0 + 3.1 * SIGMA),  # beyond the margin
+        structure(1, None),  # it crashed
+        replace(structure(1, 2.9), repeat_state=KeepState.ROLLED_BACK),
+    ],
+)
+def test_another_structure_is_not_tuned(other: Trial) -> None:
+    assert not turn([start(), other]).is_due
+
+
+def test_without_numbers_every_turn_is_a_structure() -> None:
+    found = turn([start(), structure(1, 2.9, kept=True)], knobs=False)
+    assert (found.kind, found.tunes) == (TurnKind.STRUCTURE, None)
+    assert "no number to tune" in found.why
+
+
+def test_what_tuning_has_brought_widens_the_margin() -> None:
+    trials = [start(), structure(1, 2.9, kept=True), *(tuned(n, 1, 2.9 - 0.1 * (n == 3)) for n in range(2, 6))]
+    assert margin(Lineage(trials[:2]), SIGMA) == pytest.approx(MARGIN * SIGMA)
+    assert margin(Lineage(trials), SIGMA) == pytest.approx(MARGIN * SIGMA + 0.1)
+
+
+def test_after_a_stretch_without_gain_the_numbers_of_the_incumbent_come_first() -> None:
+    trials = [start(), *(structure(n, 4.0) for n in range(1, STRETCH + 1))]
+    for seed in range(20):
+        found = turn(trials, seed=seed)
+        assert (found.kind, found.tunes, found.is_due) == (TurnKind.NUMBERS, 0, False)
+        assert "3 structures in a row without a gain" in found.why
+    searched = [*trials, *(tuned(STRETCH + n, 0, 5.0, is_due=False) for n in range(1, N_DUE + 1))]
+    assert {turn(searched, seed=seed).kind for seed in range(40)} == {TurnKind.STRUCTURE, TurnKind.NUMBERS}
+    assert "drawn" in turn(searched).why
+
+
+def share_of_structure(trials: Sequence[Trial]) -> float:
+    kinds = [TurnRule(0, lambda _trial: True).turn(seen(trials, number=n)).kind for n in range(100, 500)]
+    return sum(kind is TurnKind.STRUCTURE for kind in kinds) / len(kinds)
+
+
+def test_the_turn_goes_more_often_to_what_has_earned_more_per_device_second() -> None:
+    due = [tuned(n, 1, 2.95) for n in range(2, 6)]
+    rich_structure = [start(), structure(1, 2.9, kept=True), *due, tuned(6, 1, 2.95, is_due=False)]
+    rich_numbers = [start(), structure(1, 2.999, kept=True), *due, tuned(6, 1, 2.9, kept=True, is_due=False)]
+    slow_numbers = [*rich_numbers[:-1], seconds(rich_numbers[-1], 30.0)]
+    assert share_of_structure(rich_numbers) < 0.3
+    assert share_of_structure(rich_structure) > share_of_structure(rich_numbers) + 0.3
+    assert share_of_structure(slow_numbers) > share_of_structure(rich_numbers) + 0.2
+
+
+def test_a_gain_within_the_noise_earns_nothing() -> None:
+    def earned(loss: float) -> float:
+        trials = [start(), structure(1, 2.99, kept=True), tuned(2, 1, loss, kept=True, is_due=False)]
+        return TurnRule(0, lambda _trial: True).arms(Lineage(trials), seen(trials))[1].sigmas
+
+    assert earned(2.99 - 0.9 * SIGMA) == 0
+    assert earned(2.99 - 3 * SIGMA) == pytest.approx(2.0)
+    assert earned(0.0) == pytest.approx(5.0)  # one trial never decides the night
+
+
+def test_a_structure_that_still_moves_is_tuned_on_up_to_twelve_trials() -> None:
+    """The drawn turn of the numbers goes to it; once it stalls or has had twelve, to the incumbent's script."""
+
+    def tuned_next(losses: Sequence[float]) -> set[int | None]:
+        near = structure(1, 3.02)
+        trials = [start(), near, *(tuned(2 + n, 1, loss, is_due=n < N_DUE) for n, loss in enumerate(losses))]
+        rule = TurnRule(0, lambda _trial: True)
+        return {rule.turn(seen(trials, number=n)).tunes for n in range(100, 160)} - {None}
+
+    assert tuned_next([3.2, 3.2, 3.2, 3.001]) == {1}
+    assert tuned_next([3.2, 3.2, 3.2, 3.2]) == {0}
+    assert tuned_next([3.2 - 0.0001 * n for n in range(N_MOST - 1)] + [3.001]) == {0}
+
+
+def test_a_structure_whose_values_are_used_up_is_left() -> None:
+    used_up = tuned(2, 1, 1.0)
+    used_up = replace(used_up, proposal=replace(used_up.proposal, refused=Status.DUPLICATE), outcome=None)
+    trials = [start(), structure(1, 3.02), used_up]
+    assert turn(trials).tunes != 1
