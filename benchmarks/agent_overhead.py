@@ -22,6 +22,7 @@ from agent.execution.coding_agent.agent_job import open_agent_sandbox
 from agent.llm.gateway.dialects import DIALECTS
 from agent.llm.gateway.gateway import Gateway
 from agent.llm.gateway.sources import Endpoints, Upstream
+from agent.llm.prompt_templates import PromptSet
 from agent.modes.coding_agents.proposer import Agent, CodingAgentProposer
 from agent.store.paths import RunPaths
 from sandbox.job import Sandbox
@@ -86,6 +87,7 @@ def proposal_seconds(name: str, found: Client, endpoint: ScriptedEndpoint, sandb
                 check=check,
             ),
             sandbox,
+            prompts=PromptSet.load("coding_agent", parts=("system", "user")),
             briefing=BRIEFING,
             guard=Guard(required=("load",)),
             frozen={},

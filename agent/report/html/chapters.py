@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from agent.analysis.ablation_log import attributed
 from agent.extras import install_line, missing_modules
+from agent.modes.prompting.axis_effects import MIN_TRIALS
 from agent.report.ablation_text import conclusion, remarks
 from agent.report.ablation_text import table as attribution_table
 from agent.report.html.chapter import MAX_RUN_CHARTS, Chapter
@@ -18,7 +19,7 @@ from agent.report.html.chart_chapters import (
 from agent.report.html.charts.chart import Bars, Chart
 from agent.report.html.charts.cma_states import means, step_size
 from agent.report.html.charts.progress import comparison, progress
-from agent.report.html.importance import MIN_TRIALS, importances
+from agent.report.html.importance import importances
 from agent.report.html.modes import ModesCompared, mode_note, mode_tables
 from agent.report.html.tables import (
     RunOnPage,
