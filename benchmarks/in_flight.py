@@ -17,7 +17,7 @@ from typing import Any, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from agent.search.gaussian_process import GaussianProcess
+from agent.search.gaussian_process import GaussianProcess, training_data
 from agent.search.local_gp import ALONE, WITH_OTHERS, LocalGPSearcher, StepSettings
 from agent.search.searcher import Searcher
 from agent.trials.keeping.keep_rule import KeepRule
@@ -45,8 +45,7 @@ class OptimisticLiar(Liar):
     """Takes the best target for it."""
 
     def _liars_value(self) -> float:
-        targets = self._targets()
-        return float((targets.min() - targets.mean()) / (targets.std() or 1.0))
+        return float(training_data(self._evaluated, self._hyperparameters)[1].min())
 
 
 class Fantasy(LocalGPSearcher):

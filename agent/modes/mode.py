@@ -67,7 +67,7 @@ class Mode:
     needs_model: bool = False
     searches: bool = True  # needs a search space
     is_control: bool = False  # of the mode before the ":" in its name
-    has_cma_state: bool = False  # its points come from `agent.modes.numeric.cma_host`
+    has_host: bool = False  # a searcher that --host names proposes its points
     awaits_submissions: bool = False  # its proposals come from outside, and a run pauses if there is none
     extra: str | None = None  # the extra that it needs; see agent.extras
     measures_noise: bool = False  # the mode of `agent noise`: it searches nothing, and `agent run` does not offer it

@@ -1,6 +1,6 @@
 """The numeric modes: a searcher, replayed from the journal, whose point is written into the script."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from agent.edits.assignments import Assignments, read_constants
@@ -9,10 +9,10 @@ from agent.edits.guard import fingerprint
 from agent.modes.mode import ModeInputs, search_space, search_start
 from agent.modes.prompting.space_text import changes, params_of
 from agent.modes.proposer import Context
-from agent.modes.searchers import build_searcher
+from agent.modes.searchers import build_searcher, host_named
 from agent.search.cmaes import CMAESearcher, CMAState
 from agent.search.memory_model import MemoryEstimate, MemoryEstimator
-from agent.search.searcher import HintedSearcher, Searcher
+from agent.search.searcher import HintedSearcher, HostSearcher, Searcher
 from agent.store.run_config import RunConfig
 from agent.task.task import Task
 from agent.trials.trial import Origin, Outcome, Proposal, Status, Trial
@@ -62,6 +62,30 @@ def cma_host(config: RunConfig, task: Task) -> tuple[NumericProposer, Callable[[
     """
     searcher = CMAESearcher(search_space(config, task), search_start(config, task), config.seed)
     return _around(searcher, config, task), searcher.state
+
+
+@dataclass(frozen=True)
+class Host:
+    """A searcher whose points a hybrid mode may replace, and what it makes of other points."""
+
+    name: str  # for a prompt, such as "CMA-ES"
+    proposer: NumericProposer
+    merit: Callable[[Sequence[Params]], Sequence[float] | None]  # as `HostSearcher.merit`
+    state: Callable[[], CMAState | None] = lambda: None  # None: the searcher has no distribution to show
+
+
+def build_host(config: RunConfig, task: Task) -> Host:
+    """Return the host of a hybrid mode. Raises UsageError if the run names a searcher that cannot be one."""
+    title = host_named(config.host).host_title
+    assert title is not None, "host_named returns only hosts"
+    searcher = build_searcher(config.host, search_space(config, task), search_start(config, task), config.seed)
+    return host_of(title, searcher, _around(searcher, config, task))
+
+
+def host_of(title: str, searcher: Searcher, proposer: NumericProposer) -> Host:
+    """Return a host around a searcher that can be one."""
+    assert isinstance(searcher, HostSearcher), "the row of this searcher says that it can be a host"
+    return Host(title, proposer, searcher.merit, searcher.state if isinstance(searcher, CMAESearcher) else lambda: None)
 
 
 def _around(searcher: Searcher, config: RunConfig, task: Task) -> NumericProposer:
@@ -139,7 +163,10 @@ class SearcherReplay:
             self._unwanted.add(_key(params))
         if trial.proposal.origin in OF_A_SEARCH:
             found = self._points.pop(trial.number)
-            if has_run and params is not None:
+            if has_run and params is not None and _is_of_others(trial):
+                assert isinstance(self._searcher, HostSearcher), "only the host of a hybrid mode gets offers"
+                self._searcher.learn(trial.number, params, loss)
+            elif has_run and params is not None:
                 self._searcher.tell(trial.number, params, loss)
             elif found.refused is None and trial.is_vetoed and params == found.point:
                 self._searcher.discard(trial.number)
@@ -222,6 +249,15 @@ class TriedConfigurations:
             self._memory.observe(params, None)
         elif outcome.status in (Status.OK, Status.PRUNED) and peak_gb is not None:
             self._memory.observe(params, peak_gb)
+
+
+def _is_of_others(trial: Trial) -> bool:
+    """Whether a point that a model offered ran before the searcher's own.
+
+    In earlier versions, without offers, the searcher learned every answer in the place of its own point.
+    """
+    proposal = trial.proposal
+    return proposal.offer is not None and proposal.offer.taken is not None and proposal.copied_from != "searcher"
 
 
 def _key(params: Params) -> frozenset[tuple[str, object]]:

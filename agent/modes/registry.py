@@ -44,7 +44,7 @@ def _noise(_inputs: ModeInputs) -> "Proposer":
     return NoiseProposer()
 
 
-_TURNS = frozenset({"llm_share", "llm_warmup", "llm_every"})
+_TURNS = frozenset({"host", "llm_share", "llm_warmup", "llm_every"})
 _MODEL = frozenset({"model", "base_url", "price", "max_cost", "max_tokens", "context_tokens", "record"})
 _SEARCHER = frozenset({"hints", "derived"})
 _OF_AGENTS = frozenset({"agent_login", "agent_seconds", "agent_calls"})
@@ -55,19 +55,19 @@ _OF_CHAT_MODELS = frozenset({"attempts", "edit_format", "base_url", "context_tok
 _ROWS = (
     Mode(
         "centaur",
-        "CMA-ES; on a share of the trials, a language model that sees its state decides",
-        _of("centaur"),
+        "a searcher (--host); on a share of the trials that it earns, a language model's point may run instead",
+        _of("centaur.proposer"),
         options=_SEARCHER | _TURNS | _MODEL,
         needs_model=True,
-        has_cma_state=True,
+        has_host=True,
     ),
     Mode(
         "centaur:echo",
-        "the control of centaur: on the model's trials, the incumbent runs again instead",
-        _of("centaur", "build_control"),
+        "the control of centaur: on a share of the trials, the incumbent runs again instead",
+        _of("centaur.echo"),
         options=_SEARCHER | _TURNS,
         is_control=True,
-        has_cma_state=True,
+        has_host=True,
     ),
     Mode(
         "fixed",
@@ -116,6 +116,12 @@ def find_mode(name: str) -> Mode | None:
     """Return the mode of that name; None if this version has none, as for a run that another version made."""
     row = find_searcher(name)
     return MODES.get(name) or (_searching(name, row) if row is not None else None)
+
+
+def searcher_of(config: "RunConfig") -> SearcherKind | None:
+    """Return the searcher that proposes the points of a run; None if its mode has none."""
+    mode = find_mode(config.mode)
+    return find_searcher(config.host if mode is not None and mode.has_host else config.mode)
 
 
 def mode_named(name: str) -> Mode:
@@ -227,4 +233,4 @@ def _all_modes() -> list[Mode]:
 def _searching(name: str, row: SearcherKind) -> Mode:
     """Return the mode of a searcher."""
     build = _of("numeric", "build_searching")
-    return Mode(name, row.help, build, options=_SEARCHER, has_cma_state=row.has_cma_state, extra=row.extra)
+    return Mode(name, row.help, build, options=_SEARCHER, extra=row.extra)

@@ -36,6 +36,9 @@ class SearcherKind:
     help: str  # one line for a list of modes
     build: "Callable[[SearchInputs], Searcher]"
     has_cma_state: bool = False  # it builds a CMAESearcher
+    host_title: str | None = (
+        None  # it builds a HostSearcher, which prompts call by this name; None: it cannot be a host
+    )
     extra: str | None = None  # the extra that it needs; see agent.extras
 
 
@@ -77,10 +80,19 @@ def _optuna(inputs: SearchInputs) -> "Searcher":
 
 _ROWS = (
     SearcherKind(
-        "cma-es", "CMA-ES over the hyperparameters, started from the script's own values", _cma_es, has_cma_state=True
+        "cma-es",
+        "CMA-ES over the hyperparameters, started from the script's own values",
+        _cma_es,
+        has_cma_state=True,
+        host_title="CMA-ES",
     ),
     SearcherKind("local", "local search: small moves from the best point so far", _local),
-    SearcherKind("local-gp", "local search; a Gaussian process chooses each move among many candidates", _local_gp),
+    SearcherKind(
+        "local-gp",
+        "local search; a Gaussian process chooses each move among many candidates",
+        _local_gp,
+        host_title="a local search whose moves a Gaussian process chooses",
+    ),
     SearcherKind("tpe", "Optuna's TPE with its present defaults", _tpe, extra="optuna"),
     SearcherKind(f"{OPTUNA}NAME", "any of Optuna's samplers, e.g. optuna:GPSampler", _optuna, extra="optuna"),
     SearcherKind("random", "independent draws from the space", _random),
@@ -94,6 +106,19 @@ def find_searcher(name: str) -> SearcherKind | None:
     if not colon:
         return SEARCHERS.get(name)
     return SEARCHERS.get(f"{family}:NAME") if member != "NAME" else None
+
+
+def host_named(name: str) -> SearcherKind:
+    """Return the row of a searcher that can be the host of a hybrid mode. Raises UsageError if there is none."""
+    row = find_searcher(name)
+    if row is None or row.host_title is None:
+        raise UsageError(f"--host {name}: choose one of {', '.join(host_names())}, which can rate a model's points")
+    return row
+
+
+def host_names() -> list[str]:
+    """Return the names of the searchers that can be hosts."""
+    return [row.name for row in _ROWS if row.host_title is not None]
 
 
 def build_searcher(name: str, space: "SearchSpace", start: "Params", seed: int) -> "Searcher":

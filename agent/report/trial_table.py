@@ -112,6 +112,8 @@ def trial_line(
         title = f"[{mark}] {title}"
     if trial.proposal.copied_from:
         title = f"[copy of {trial.proposal.copied_from}] {title}"
+    if trial.proposal.offer is not None:
+        title = f"[{trial.proposal.offer.description}] {title}"
     title = cut(title, MAX_TITLE_WIDTH)
     state = verdict(trial) if trial.status is not None or trial.waits_for_approval or is_open else "interrupted"
     width = value_width(metric) - max(0, len(state) - 14)  # a long word needs a part of the next column, which is empty

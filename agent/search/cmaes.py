@@ -14,7 +14,7 @@ Differences from textbook CMA-ES, with reasons:
 
 import math
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from agent.edits.edit import Params, Value
 from agent.search.constraints.feasible import FeasiblePoints
+from agent.search.gaussian_process import LossModel
 from agent.search.searcher import PendingPoints
 from agent.search.space import SearchSpace
 
@@ -74,6 +75,7 @@ class CMAESearcher:
         self._strategy = _strategy(space, self._best[1], seed, settings)
         self._pending: PendingPoints[Params] = PendingPoints()
         self._evaluated: list[tuple[float, Vector]] = []  # of the current generation
+        self._losses = LossModel(space.n_dims)  # of all trials
 
     def ask(self, number: int) -> Params:
         return self._pending.ask(number, self._sample)
@@ -81,6 +83,7 @@ class CMAESearcher:
     def tell(self, number: int, params: Params, loss: float | None) -> None:
         value, point = math.inf if loss is None else loss, self._space.encode(params)
         self._best = min(self._best, (value, point), key=lambda result: result[0])
+        self._losses.add(point, loss)
         if self._pending.take(number) is None:
             return  # the baseline: the search starts there, and it belongs to no generation
         self._evaluated.append((value, point))
@@ -92,6 +95,19 @@ class CMAESearcher:
 
     def release(self, number: int) -> None:
         self._pending.release(number)
+
+    def merit(self, points: Sequence[Params]) -> list[float] | None:
+        """Return the mean of a Gaussian process of all trials at the points: CMA-ES itself has no model of the loss."""
+        predicted = self._losses.predict(np.array([self._space.encode(params) for params in points]))
+        return None if predicted is None else predicted[0].tolist()
+
+    def learn(self, number: int, params: Params, loss: float | None) -> None:
+        """Take somebody else's result for `merit` only: the distribution stays that of the search's own points.
+
+        So the search is the same as without these trials, only later, and no point from outside can bend it.
+        """
+        self._pending.release_any(number)
+        self._losses.add(self._space.encode(params), loss)
 
     def state(self) -> CMAState:
         """Return the distribution of the next sample."""

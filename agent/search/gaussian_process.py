@@ -3,8 +3,12 @@
 Rasmussen and Williams, Gaussian Processes for Machine Learning (2006): equations 2.25 and 2.26 for predictions, 5.9 for
 the gradient. Length scales and noise maximise the posterior density under log-normal priors (MAP). The optimiser is
 iRprop- (Igel and Hüsken, 2000), which needs only the signs of the gradient and starts where the last fit ended.
+
+The process of a run's losses sees gaps to the best loss relative to their median, so that neither the unit of the loss
+nor a few very bad trials determine its scale.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +22,12 @@ LENGTH, NOISE = (0.0, 1.0), (np.log(0.05), 1.0)
 N_STEPS = 20
 FIRST_STEP, LEAST_STEP, LARGEST_STEP = 0.1, 0.01, 0.5  # in the logarithms
 FASTER, SLOWER = 1.3, 0.5
+N_EVALUATED = 5  # trials before a process is of use
+N_NEAREST = 150  # it is fitted to this many trials, the nearest to the best
+REFIT_GROWTH = 1.1  # growth factor of the number of trials after which length scales and noise are fitted again
+
+Evaluated = tuple[Array, float | None]
+"""A point in the unit cube, shape (n_dims,), and its loss; None: it failed."""
 
 
 @dataclass(frozen=True)
@@ -104,6 +114,51 @@ def relative_gaps(losses: Array) -> Array:
     """
     gaps = np.where(np.isnan(losses), np.nanmax(losses), losses) - np.nanmin(losses)
     return np.asarray(np.log1p(gaps / (float(np.median(gaps)) or 1.0)))
+
+
+class LossModel:
+    """A process of the losses of a run. It is a function of what was added, whenever it is asked."""
+
+    def __init__(self, n_dims: int) -> None:
+        self._evaluated: list[Evaluated] = []
+        self._hyperparameters = Hyperparameters.prior(n_dims)
+        self._n_refit = N_EVALUATED  # trials with which the hyperparameters are fitted next
+
+    def add(self, point: Array, loss: float | None) -> None:
+        """Take the result of a trial."""
+        self._evaluated.append((point, loss))
+
+    def predict(self, points: Array) -> tuple[Array, Array] | None:
+        """Return mean and deviation of the target at `points`, each of shape (n,); None before it is of use."""
+        if not is_modelled(self._evaluated):
+            return None
+        while self._n_refit <= len(self._evaluated):
+            known = self._evaluated[: self._n_refit]
+            if is_modelled(known):
+                self._hyperparameters = self._hyperparameters.fitted(*training_data(known, self._hyperparameters))
+            self._n_refit = int(np.ceil(REFIT_GROWTH * self._n_refit))
+        data = training_data(self._evaluated, self._hyperparameters)
+        return GaussianProcess(*data, self._hyperparameters).predict(points)
+
+
+def is_modelled(evaluated: Sequence[Evaluated]) -> bool:
+    """Whether there are enough trials for a process, one with a loss among them."""
+    return len(evaluated) >= N_EVALUATED and any(loss is not None for _, loss in evaluated)
+
+
+def training_data(evaluated: Sequence[Evaluated], hyperparameters: Hyperparameters) -> tuple[Array, Array]:
+    """Return the points and standardised targets of the trials nearest to the best, at most N_NEAREST.
+
+    Targets are relative gaps; failures count as the worst.
+    """
+    points = np.array([u for u, _ in evaluated])
+    losses = np.array([np.nan if loss is None else loss for _, loss in evaluated])
+    targets = relative_gaps(losses)
+    if len(points) > N_NEAREST:
+        off = (points - points[np.nanargmin(losses)]) / hyperparameters.lengths
+        nearest = np.argsort((off**2).sum(axis=1), kind="stable")[:N_NEAREST]
+        points, targets = points[nearest], targets[nearest]
+    return points, (targets - targets.mean()) / (targets.std() or 1.0)
 
 
 def _negative_log_posterior(logs: Array, points: Array, targets: Array) -> tuple[float, Array]:

@@ -3,8 +3,7 @@
 This is Bayesian optimisation near the best point: candidates change a few of its parameters, as in TuRBO (Eriksson et
 al., 2019), and the one with the lowest lower confidence bound runs. As in GP-UCB (Srinivas et al., 2010), the bound's
 distance from the mean grows with the logarithm of the number of trials: exploration counts for more as the search goes
-on. The process sees gaps to the best loss relative to their median, so that neither the unit of the loss nor a few
-very bad trials determine its scale.
+on.
 
 With trials in flight, the process takes its own mean for their losses, as in GP-BUCB (Desautels et al., 2014) and the
 kriging believer (Ginsbourger et al., 2010): they lower its deviation near them, so that the next trial goes elsewhere.
@@ -13,7 +12,7 @@ half of them start from a mix of good points, and the mean counts for more. Meas
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -22,14 +21,18 @@ from numpy.typing import NDArray
 
 from agent.edits.edit import Params
 from agent.search.constraints.feasible import FeasiblePoints
-from agent.search.gaussian_process import GaussianProcess, Hyperparameters, relative_gaps
+from agent.search.gaussian_process import (
+    REFIT_GROWTH,
+    Evaluated,
+    GaussianProcess,
+    Hyperparameters,
+    is_modelled,
+    training_data,
+)
 from agent.search.local_search import TriedPoints, first_untaken, key_of, mutant
 from agent.search.searcher import PendingPoints
 from agent.search.space import SearchSpace
 
-N_EVALUATED = 5  # trials before the process is used
-N_NEAREST = 150  # the process is fitted to this many trials, the nearest to the best
-REFIT_GROWTH = 1.1  # growth factor of the number of trials after which length scales and noise are fitted again
 N_DRAWS = 200  # attempts to draw candidates that have not been tried
 
 
@@ -60,7 +63,7 @@ class LocalGPSearcher:
         self._feasible = FeasiblePoints(space)
         self._tried = TriedPoints(space, start)
         self._rng = np.random.default_rng(seed)
-        self._evaluated: list[tuple[NDArray[np.float64], float | None]] = []  # point in the unit cube, loss
+        self._evaluated: list[Evaluated] = []
         self._hyperparameters = Hyperparameters.prior(space.n_dims)
         self._n_fitted = 0
         self._with_others = with_others
@@ -80,8 +83,22 @@ class LocalGPSearcher:
     def release(self, number: int) -> None:
         self._pending.release(number)
 
+    def merit(self, points: Sequence[Params]) -> list[float] | None:
+        """Return the mean of the process at the points, with the length scales that the last step was chosen with."""
+        if not is_modelled(self._evaluated):
+            return None
+        process = GaussianProcess(*training_data(self._evaluated, self._hyperparameters), self._hyperparameters)
+        means, _ = process.predict(np.array([self._space.encode(params) for params in points]))
+        return list(map(float, means))
+
+    def learn(self, number: int, params: Params, loss: float | None) -> None:
+        """Take somebody else's result. If it is the best, the own point, a step from an earlier best, is dropped."""
+        if loss is None or loss >= self._tried.best_loss:
+            self._pending.release_any(number)
+        self.tell(number, params, loss)
+
     def _step(self) -> Params:
-        is_screened = len(self._evaluated) >= N_EVALUATED and self._tried.best_loss < math.inf
+        is_screened = is_modelled(self._evaluated)
         candidates = list(self._candidates(self._settings.n_candidates if is_screened else 1))
         if len(candidates) < 2:
             return candidates[0]
@@ -147,18 +164,8 @@ class LocalGPSearcher:
 
     def _fitted_process(self) -> GaussianProcess:
         """Return the process given the trials nearest to the best; its hyperparameters are fitted only sometimes."""
-        points = np.array([u for u, _ in self._evaluated])
-        targets = self._targets()
-        if len(points) > N_NEAREST:
-            off = (points - self._space.encode(self._tried.best)) / self._hyperparameters.lengths
-            nearest = np.argsort((off**2).sum(axis=1), kind="stable")[:N_NEAREST]
-            points, targets = points[nearest], targets[nearest]
-        targets = (targets - targets.mean()) / (targets.std() or 1.0)
+        data = training_data(self._evaluated, self._hyperparameters)
         if len(self._evaluated) >= REFIT_GROWTH * self._n_fitted:
-            self._hyperparameters = self._hyperparameters.fitted(points, targets)
+            self._hyperparameters = self._hyperparameters.fitted(*data)
             self._n_fitted = len(self._evaluated)
-        return GaussianProcess(points, targets, self._hyperparameters)
-
-    def _targets(self) -> NDArray[np.float64]:
-        """Return the relative gap of each trial, shape (n,); failures count as the worst."""
-        return relative_gaps(np.array([np.nan if loss is None else loss for _, loss in self._evaluated]))
+        return GaussianProcess(*data, self._hyperparameters)

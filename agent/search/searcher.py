@@ -1,7 +1,7 @@
 """The Searcher protocol (ask, then tell, release or discard), a fixed first point, and trials in flight."""
 
-from collections.abc import Callable
-from typing import Generic, Protocol, TypeVar
+from collections.abc import Callable, Sequence
+from typing import Generic, Protocol, TypeVar, runtime_checkable
 
 from agent.edits.edit import Params
 
@@ -25,7 +25,8 @@ class Searcher(Protocol):
     def tell(self, number: int, params: Params, loss: float | None) -> None:
         """Report the result of trial `number`, which ran with `params`; these may differ from the point of `ask`.
 
-        `loss` is minimised; None means that the trial ran and failed.
+        `loss` is minimised; None means that the trial ran and failed. A number for which no point was
+        asked for, is an additional trial, such as the baseline: the searcher learns from it what it can.
         """
         ...
 
@@ -35,6 +36,25 @@ class Searcher(Protocol):
 
     def release(self, number: int) -> None:
         """Take back the point of trial `number`, which never ran; the next `ask` returns it."""
+        ...
+
+
+@runtime_checkable
+class HostSearcher(Searcher, Protocol):
+    """A searcher that can rate points of others, as the host of a hybrid mode must."""
+
+    def merit(self, points: Sequence[Params]) -> Sequence[float] | None:
+        """Return for each point what the searcher's model expects of it, lower is better; None while it has no model.
+
+        It changes nothing: the points proposed next are the same, whether it was called or not.
+        """
+        ...
+
+    def learn(self, number: int, params: Params, loss: float | None) -> None:
+        """Report a trial of somebody else's point, which ran before the searcher's own point for `number`.
+
+        The next `ask` returns that point, unless the result has made it useless. `loss` is as in `tell`.
+        """
         ...
 
 
@@ -56,6 +76,18 @@ class HintedSearcher:
     def tell(self, number: int, params: Params, loss: float | None) -> None:
         self._is_told |= number == self._holder
         self._searcher.tell(number, params, loss)  # searchers accept points that they did not propose
+
+    def merit(self, points: Sequence[Params]) -> Sequence[float] | None:
+        """Return what the searcher expects of the points, as a HostSearcher does; it must be one."""
+        assert isinstance(self._searcher, HostSearcher)
+        return self._searcher.merit(points)
+
+    def learn(self, number: int, params: Params, loss: float | None) -> None:
+        """Report a trial of somebody else's point to the searcher, which must be a HostSearcher."""
+        assert isinstance(self._searcher, HostSearcher)
+        if number == self._holder and not self._is_told:
+            self._holder = None
+        self._searcher.learn(number, params, loss)
 
     def discard(self, number: int) -> None:
         if number == self._holder and not self._is_told:
@@ -93,5 +125,10 @@ class PendingPoints(Generic[Point]):
         return self._points.pop(number, None)
 
     def release(self, number: int) -> None:
-        """Put back the point of trial `number`; `ask` returns it next."""
+        """Put back the point of trial `number`, which has one; `ask` returns it next."""
         self._released.append(self._points.pop(number))
+
+    def release_any(self, number: int) -> None:
+        """Put back the point of trial `number` if it has one."""
+        if number in self._points:
+            self.release(number)

@@ -104,9 +104,10 @@ class RunConfig:
     base_url: str | None = None
     derived: bool = True  # use the task's derived coordinates
     hints: bool = False  # start at the values of the task's [hints]
-    llm_share: float = _within(0.3, ge=0, le=1)  # centaur: share of the trials that the model decides
+    host: str = "cma-es"  # centaur: the searcher that proposes every point
+    llm_share: float = _within(0.3, ge=0, le=1)  # centaur: the model's share of the trials, at most
     llm_warmup: int = _within(10, ge=0)  # centaur: trials before the model's first one
-    llm_every: int | None = _within(None, ge=1)  # centaur: the model decides every k-th trial, instead of a share
+    llm_every: int | None = _within(None, ge=1)  # centaur: the model has every k-th trial, instead of a share
     attempts: int = _within(3, ge=1, le=10)  # replies of a model per proposal
     price: tuple[float, float] | None = None  # dollars per million tokens of prompts and of replies; None: unknown
     price_source: str | None = None  # where it is from

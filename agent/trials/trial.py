@@ -12,6 +12,7 @@ from agent.llm.model import ModelUsage
 from agent.trials.json_fields import changed_fields, from_fields
 from agent.trials.learning_curve import LearningCurve, PruningDecision
 from agent.trials.machine_speed import ComputeUse, LostAttempt, MachineSpeed, SlotUse, VoidedAttempt
+from agent.trials.offer import Offer
 from agent.trials.steering import AgentUse, Approval, Submission
 from agent.trials.turn import TurnChoice
 
@@ -94,6 +95,7 @@ class Proposal:
     shown: Params | None = None  # the searcher's own point, if a model decided in its place
     searcher_state: Mapping[str, Any] | None = None  # the full state, at every LLM turn of a hybrid
     turn: TurnChoice | None = None  # in mode centaur-code: whose turn it is, and why
+    offer: Offer | None = None  # what a model offered for this trial, if the host's model screened it
 
     def to_json(self) -> dict[str, Any]:
         """Return the fields as JSON data, without those at their default."""
@@ -119,6 +121,7 @@ _PROPOSAL_PARTS: Mapping[str, Callable[[Mapping[str, Any]], Any]] = {
     "submission": Submission.from_json,
     "agent": AgentUse.from_json,
     "turn": TurnChoice.from_json,
+    "offer": Offer.from_json,
 }
 
 

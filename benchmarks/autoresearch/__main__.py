@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agent.llm.model import Model
-from agent.modes.centaur import LLMTurns
+from agent.modes.centaur.share import LLMTurns
 from benchmarks.autoresearch import modes
 from benchmarks.autoresearch.ledger import Course, Ledger
 from benchmarks.autoresearch.searched import Key, Searched, Store, in_words, program

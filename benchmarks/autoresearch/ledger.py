@@ -39,7 +39,7 @@ class Ledger(Course):
         self.seed = seed
         self.budget_seconds = budget_seconds
         self.seconds = 0.0
-        self._surrogate = surrogate
+        self.surrogate = surrogate
         self._rng = np.random.default_rng([seed, 2603])  # the same noise for every mode
         self.baseline = self.run(DEFAULTS)
 
@@ -47,9 +47,13 @@ class Ledger(Course):
     def spent(self) -> bool:
         return self.seconds >= self.budget_seconds
 
+    def draw(self, params: Params) -> Result:
+        """Return the result of one training."""
+        return self.surrogate.run(params, self._rng)
+
     def run(self, params: Params) -> Result:
         """Run one trial; it cannot become the best if it ends after the budget."""
-        result = self._surrogate.run(params, self._rng)
+        result = self.draw(params)
         self.seconds += result.seconds
         self.n_failed += result.val_bpb is None
         best = self.best if self.curve else np.inf

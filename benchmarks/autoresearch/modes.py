@@ -6,12 +6,14 @@ from typing import Any
 from agent.edits.edit import Params, Unchanged
 from agent.llm.model import Model
 from agent.llm.prompt_templates import PromptSet
-from agent.modes.centaur import CentaurProposer, EchoProposer, LLMTurns
+from agent.modes.centaur.echo import EchoProposer
+from agent.modes.centaur.proposer import CentaurProposer
+from agent.modes.centaur.share import LLMTurns
 from agent.modes.fixed import FixedProposer
-from agent.modes.numeric import NumericProposer
+from agent.modes.numeric import NumericProposer, host_of
 from agent.modes.prompting.trial_digest import Briefing
 from agent.modes.proposer import Context, Proposer
-from agent.modes.searchers import OPTUNA, build_searcher
+from agent.modes.searchers import OPTUNA, build_searcher, host_named
 from agent.run.ending import MAX_IDLE_PROPOSALS
 from agent.search.cmaes import CMAESearcher
 from agent.search.memory_model import MemoryModel
@@ -22,6 +24,7 @@ from agent.search.space import SearchSpace
 from agent.trials.trial import Origin, Outcome, Proposal, Status, Trial
 from benchmarks.autoresearch.experiment import DEFAULTS, LIMIT_GB, MEMORY, SCRIPT, SPACE
 from benchmarks.autoresearch.ledger import Ledger
+from benchmarks.autoresearch.published import PublishedCentaur
 from benchmarks.autoresearch.surrogate import Result
 
 PENALTY = 100.0  # the loss that the paper's optimizers got for a failure
@@ -33,7 +36,9 @@ AS_IN_THE_PAPER: dict[str, Any] = {"multivariate": False, "constant_liar": False
 TPE_4 = "tpe-4"  # Autocentaur's TPE with the paper's settings
 
 NUMERIC = ("random", "cma-es", "local", "local-gp", "tpe", TPE_4)
-WITH_MODEL = ("centaur", "fixed")
+PUBLISHED = "published:centaur"  # as in the paper: CMA-ES, a fixed share, one point, which runs as it is
+WITH_MODEL = ("centaur", PUBLISHED, "fixed")
+ON_LOCAL_GP = "+on-local-gp"  # suffix of a hybrid mode: its host, instead of CMA-ES
 ECHO = "centaur:echo"  # returns the incumbent on the model's trials
 PEERS = {"peer:cma-es": "CmaEsSampler", "peer:tpe": "TPESampler"}  # Optuna's, as the paper used it
 BRIEFING = Briefing("train.py", "val_bpb", False, (), f"300 s of training, {LIMIT_GB:g} GB of memory on the GPU")
@@ -43,10 +48,11 @@ def check(mode: str) -> None:
     """Raise ValueError if `search` has no such mode."""
     is_ours = plain(mode) in (*NUMERIC, *WITH_MODEL, ECHO) or mode.startswith(OPTUNA)
     suffixes = {f"+{suffix}" for suffix in mode.split("+")[1:]}
-    if not (is_ours and suffixes <= {DERIVED, FEASIBLE, HINTS}) and mode not in PEERS:
+    if not (is_ours and suffixes <= {DERIVED, FEASIBLE, HINTS, ON_LOCAL_GP}) and mode not in PEERS:
         known = ", ".join([*NUMERIC, f"{OPTUNA}NAME", *WITH_MODEL, ECHO, *PEERS])
         raise ValueError(
-            f"there is no mode {mode}; there are {known}, ours with {DERIVED}, {FEASIBLE} and {HINTS} after it"
+            f"there is no mode {mode}; there are {known}, ours with {DERIVED}, {FEASIBLE}, {HINTS} "
+            f"and, for hybrids, {ON_LOCAL_GP} after it"
         )
 
 
@@ -82,16 +88,21 @@ def _proposer(mode: str, seed: int, space: SearchSpace, model: Model | None, tur
         raise ValueError(f"mode {mode} needs a model: --base-url, or --embedded")
     if name == "fixed":
         return FixedProposer(lambda _: _given(model), PromptSet.load("fixed"), BRIEFING, memory)
-    if name not in ("centaur", ECHO):
+    if name not in ("centaur", ECHO, PUBLISHED):
         as_then = name == TPE_4
         return host(
             OptunaSearcher(space, seed, **AS_IN_THE_PAPER) if as_then else build_searcher(name, space, start, seed)
         )
-    searcher = CMAESearcher(space, start, seed)
+    if name == PUBLISHED:
+        cma = CMAESearcher(space, start, seed)
+        return PublishedCentaur(host(cma), cma.state, lambda _: _given(model), BRIEFING, turns=turns)
+    host_name = "local-gp" if ON_LOCAL_GP in mode else "cma-es"
+    searcher = build_searcher(host_name, space, start, seed)
     if name == ECHO:
         return EchoProposer(host(searcher), turns)
-    prompts = PromptSet.load("centaur")
-    return CentaurProposer(host(searcher), searcher.state, lambda _: _given(model), prompts, BRIEFING, turns=turns)
+    title = host_named(host_name).host_title or ""
+    around = host_of(title, searcher, host(searcher))
+    return CentaurProposer(around, lambda _: _given(model), PromptSet.load("centaur"), BRIEFING, turns=turns)
 
 
 def _given(model: Model | None) -> Model:

@@ -159,7 +159,8 @@ def serve() -> None:
     import agent.cli.checks.machine
     import agent.cli.main
     import agent.llm.openai_model
-    import agent.modes.centaur
+    import agent.modes.centaur.echo
+    import agent.modes.centaur.proposer
     import agent.modes.code_edit
     import agent.modes.coding_agents.build
     import agent.modes.fixed

@@ -28,6 +28,7 @@ from agent.cli.trust import Trusted
 from agent.execution.placement.places import HERE, PLACES
 from agent.execution.sandboxes import DEFAULT_SANDBOX
 from agent.modes.registry import mode_names, proposing_modes
+from agent.modes.searchers import host_names
 from agent.report.trackers.kinds import TRACKERS
 
 
@@ -41,10 +42,17 @@ class SearchOptions:
     derived: Annotated[
         bool, option(SEARCH, "Search the derived coordinates of the task.", "--derived/--no-derived")
     ] = True
-    llm_share: Annotated[float, option(SEARCH, "centaur: share of the trials that the model decides.", metavar="X")] = (
-        0.3
-    )
-    llm_warmup: Annotated[int, option(SEARCH, "centaur: first trials, none decided by the model.", metavar="N")] = 10
+    host: Annotated[
+        str,
+        option(
+            SEARCH,
+            f"centaur: the searcher that proposes every point: {one_of(host_names())}.",
+            metavar="SEARCHER",
+            autocompletion=host_names,
+        ),
+    ] = "cma-es"
+    llm_share: Annotated[float, option(SEARCH, "centaur: the model's share of the trials, at most.", metavar="X")] = 0.3
+    llm_warmup: Annotated[int, option(SEARCH, "centaur: first trials, without the model.", metavar="N")] = 10
     trials: Annotated[int | None, option(BUDGET, "Trials of a run, baseline included.", metavar="N")] = None
     budget: Annotated[
         str | None,
@@ -157,7 +165,7 @@ class RunOptions(SearchOptions):
     ] = None
     hints: Annotated[bool, option(SEARCH, "Start at the values of the task's [hints].", "--hints/--no-hints")] = False
     llm_every: Annotated[
-        int | None, option(SEARCH, "centaur: the model decides every K-th trial, not a share.", metavar="K")
+        int | None, option(SEARCH, "centaur: the model has every K-th trial, not a share.", metavar="K")
     ] = None
     edit_format: Annotated[
         str | None,

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from agent.edits.assignments import read_constants
 from agent.edits.edit import Params
@@ -17,6 +18,9 @@ from agent.search.memory_model import MemoryEstimate
 from agent.search.space import SearchSpace
 
 HISTORY_ROWS = ((5, 3, 2), (2, 1, 1))  # best, latest and failed configurations; fewer if the prompt does not fit
+COLUMNS = (
+    " `mean` and `std` describe what the optimizer draws its points from; a std of x1.3 means times or divided by 1.3."
+)
 
 
 @dataclass(frozen=True)
@@ -24,9 +28,16 @@ class Turn:
     """The facts that the prompt of one turn shows."""
 
     context: Context
-    state: CMAState
+    state: CMAState | None  # None: the host has no distribution to show
     point: Params  # the searcher's own
     estimate: MemoryEstimate | None  # of the memory that the point needs; None: not known
+    host: str  # the searcher, such as "CMA-ES"
+    n_points: int  # that the model may offer
+
+    @property
+    def state_json(self) -> dict[str, Any] | None:
+        """The state of the host, for the journal."""
+        return None if self.state is None else self.state.to_json()
 
     @property
     def space(self) -> SearchSpace:
@@ -49,20 +60,31 @@ def candidate_prompts(turn: Turn, prompts: PromptSet, briefing: Briefing) -> Ite
             "incumbent": str(context.incumbent.number),
             "result": f"{briefing.metric} {briefing.format_loss(context.best_loss)}",
             "table": table(turn.space, turn.best, state),
-            "generation": str(state.generation),
-            "sigma": f"{state.sigma:.3g}",
-            "correlations": correlations(turn.space, state),
+            "columns": "" if state is None else COLUMNS,
+            "state": _state(turn.space, state),
             "derived": derived(turn.space),
             "conditions": conditions(turn.space),
             "budget_left": context.budget_left,
+            "n_points": str(turn.n_points),
             "point": as_json(turn.space, turn.point),
             "memory": _fits(turn.estimate),
             "people": notes_and_messages(context, is_short=rows == HISTORY_ROWS[-1]),
             **learned(context, is_short=rows == HISTORY_ROWS[-1]),
             **shortlist(context, briefing, n_top=n_top, n_recent=n_recent, n_failed=n_failed),
         }
-        system = prompts.fill("system", {"goal": briefing.goal, "limits": briefing.limits})
+        about = {"host": turn.host, "n_points": str(turn.n_points), "goal": briefing.goal, "limits": briefing.limits}
+        system = prompts.fill("system", about)
         yield [Message("system", system), Message("user", prompts.fill("user", values))]
+
+
+def _state(space: SearchSpace, state: CMAState | None) -> str:
+    """Return the state of CMA-ES in words, with a space at its end; empty for another host."""
+    if state is None:
+        return ""
+    strong = correlations(space, state)
+    return (
+        f"Generation {state.generation}, step size {state.sigma:.3g} of the range. Correlated in the search: {strong} "
+    )
 
 
 def _fits(estimate: MemoryEstimate | None) -> str:

@@ -1,6 +1,7 @@
 """Gets a configuration from a model, and turns it into a proposal or a refusal with its reason."""
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 
 from agent.edits.assignments import Assignments, read_constants
 from agent.edits.edit import Params, Unchanged
@@ -18,6 +19,7 @@ from agent.search.space import SearchSpace
 from agent.trials.trial import Origin, Proposal, Status
 
 ATTEMPTS = 2  # one repair: a second faulty reply is refused
+OFFERED = "configurations"  # the key of a list of them in a reply
 
 
 class ConfigurationCheck:
@@ -43,7 +45,10 @@ class ConfigurationCheck:
 
     def __call__(self, reply: str) -> Params:
         """Return the configuration that `reply` states. Raises ReplyError if it states none that can run and is new."""
-        answer = stated_values(reply)
+        return self.checked(stated_values(reply))
+
+    def checked(self, answer: dict[str, object]) -> Params:
+        """Return the configuration of these values. Raises ReplyError if it cannot run or is not new."""
         names = self.space.plain()
         if faults := names.validate(answer):
             raise ReplyError(Status.NO_PROPOSAL, "\n".join(faults))
@@ -99,18 +104,71 @@ def propose_configuration(
     exchange = ask_until_valid(model, prompts, openings, check, attempts=ATTEMPTS, schema=schema)
     if exchange.answer is None:
         return _refused(exchange, prompts)
-    context, answer = check.context, exchange.answer
-    edit = Assignments(answer)
+    return replace(proposal_of(check, exchange.answer), usage=exchange.usage, prompt=prompts.hash)
+
+
+def proposal_of(check: ConfigurationCheck, params: Params) -> Proposal:
+    """Return the proposal of a model's configuration that `check` accepted."""
+    edit, source = Assignments(params), check.context.source
     return Proposal(
         origin=Origin.LLM,
-        title=changes(check.space, read_constants(context.source, list(answer)), answer),
+        title=changes(check.space, read_constants(source, list(params)), params),
         edit=edit,
-        params=answer,
-        copied_from="searcher" if check.is_own_point(answer) else None,
-        fingerprint=fingerprint(edit.apply(context.source)),
-        usage=exchange.usage,
-        prompt=prompts.hash,
+        params=params,
+        copied_from="searcher" if check.is_own_point(params) else None,
+        fingerprint=fingerprint(edit.apply(source)),
     )
+
+
+def offered_configurations(
+    model: Model, prompts: PromptSet, openings: Iterable[Sequence[Message]], check: ConfigurationCheck, n_points: int
+) -> Exchange[list[Params]]:
+    """Return up to `n_points` different configurations that a model offers in one reply, in its order.
+
+    Those that cannot run are dropped; only if none is left is the model asked once more.
+
+    Raises:
+        ModelError: as `ask_until_valid` does.
+    """
+    one = check.space.json_schema()
+    several = {"type": "array", "items": one, "minItems": 1, "maxItems": n_points}
+    body = {"type": "object", "properties": {OFFERED: several}, "required": [OFFERED], "additionalProperties": False}
+
+    def offered(reply: str) -> list[Params]:
+        found: list[Params] = []
+        faults: list[ReplyError] = []
+        for answer in _stated_configurations(reply)[:n_points]:
+            try:
+                params = check.checked(answer)
+            except ReplyError as fault:
+                faults.append(fault)
+            else:
+                if not any(same(check.space, params, other) for other in found):
+                    found.append(params)
+        if not found:
+            raise _all_of(faults)
+        return found
+
+    return ask_until_valid(model, prompts, openings, offered, attempts=ATTEMPTS, schema=Schema(OFFERED, body))
+
+
+def _stated_configurations(reply: str) -> list[dict[str, object]]:
+    """Return the configurations in a reply: those of its list, or the one that it is. Raises ReplyError for neither."""
+    answer = stated_values(reply)
+    if OFFERED not in answer:
+        return [answer]
+    listed = answer[OFFERED]
+    if not isinstance(listed, list) or not listed or not all(isinstance(each, dict) for each in listed):
+        raise ReplyError(Status.NO_PROPOSAL, f'"{OFFERED}" is not a list of JSON objects')
+    return listed
+
+
+def _all_of(faults: Sequence[ReplyError]) -> ReplyError:
+    """Return the faults of all configurations of a reply as one."""
+    if len(faults) == 1:
+        return faults[0]
+    problem = "\n".join(f"{number}. {fault.problem}" for number, fault in enumerate(faults, 1))
+    return ReplyError(faults[0].status, problem, copied_from=faults[0].copied_from, params=faults[0].params)
 
 
 def _refused(exchange: Exchange[Params], prompts: PromptSet) -> Proposal:

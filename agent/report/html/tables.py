@@ -155,15 +155,20 @@ class Finder:
 def origin_stats(history: History) -> list[Finder]:
     """Return counts and gains per origin, the baseline excluded, in the order of first appearance."""
     trials: dict[Origin, list[Trial]] = {}
+    usages: dict[Origin, list[ModelUsage]] = {}
     for trial in history.trials:
-        if trial.proposal.origin is not Origin.BASELINE:
-            trials.setdefault(trial.proposal.origin, []).append(trial)
-    return [_finder(history, origin, those) for origin, those in trials.items()]
+        origin, usage = trial.proposal.origin, trial.proposal.usage
+        if origin is not Origin.BASELINE:
+            trials.setdefault(origin, []).append(trial)
+        if usage is not None:  # also of a model whose points the host's screen held back
+            asked = Origin.LLM if trial.proposal.offer is not None else origin
+            trials.setdefault(asked, [])
+            usages.setdefault(asked, []).append(usage)
+    return [_finder(history, origin, those, usages.get(origin, [])) for origin, those in trials.items()]
 
 
-def _finder(history: History, origin: Origin, trials: list[Trial]) -> Finder:
+def _finder(history: History, origin: Origin, trials: list[Trial], used: list[ModelUsage]) -> Finder:
     losses = [trial.val_loss for trial in trials if trial.val_loss is not None]
-    used = [trial.proposal.usage for trial in trials if trial.proposal.usage is not None]
     return Finder(
         origin=origin,
         n_proposed=len(trials),

@@ -155,6 +155,8 @@ def _row(stored: StoredRun, trial: Trial, index: int) -> TrialRow:
     title = one_line(trial.proposal.title)
     if trial.proposal.copied_from:
         title = f"[copy of {trial.proposal.copied_from}] {title}"
+    if trial.proposal.offer is not None:
+        title = f"[{trial.proposal.offer.description}] {title}"
     if outcome.flags:
         title = f"[{one_line(outcome.flags[0])}] {title}"
     tone = "failed" if value is None else "kept" if stands(trial) else "reverted"

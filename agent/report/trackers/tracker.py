@@ -21,7 +21,7 @@ _NUMBERS = (
 )
 _SETTINGS = (
     *("mode", "seed", "task_name", "task_digest", "profile", "keep", "trials", "budget_seconds", "wall_seconds"),
-    *("sandbox", "model", "llm_share", "llm_warmup", "of_trial"),
+    *("sandbox", "model", "host", "llm_share", "llm_warmup", "of_trial"),
 )
 
 

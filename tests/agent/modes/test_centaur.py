@@ -1,4 +1,4 @@
-"""The optimizer proposes; on its turns the model decides, is checked, and never written for."""
+"""The searcher proposes; on its turns the model offers points, which are checked, and never written for it."""
 
 import importlib.util
 import json
@@ -11,14 +11,16 @@ import numpy as np
 import pytest
 
 from agent.edits.assignments import Assignments
-from agent.edits.edit import Params, Unchanged
+from agent.edits.edit import Params
 from agent.edits.guard import fingerprint
 from agent.llm.local_model import LocalModel
 from agent.llm.model import Model
 from agent.llm.prompt_templates import PromptSet
 from agent.llm.scripted import Reply, ScriptedModel
-from agent.modes.centaur import CentaurProposer, EchoProposer, LLMTurns
-from agent.modes.numeric import NumericProposer
+from agent.modes.centaur.echo import EchoProposer
+from agent.modes.centaur.proposer import CentaurProposer
+from agent.modes.centaur.share import LLMTurns
+from agent.modes.numeric import Host, NumericProposer
 from agent.modes.prompting.space_text import as_json, correlations, derived, products, table
 from agent.modes.proposer import Context
 from agent.search.cmaes import CMAESearcher, CMAState
@@ -78,7 +80,7 @@ def history(n_trials: int) -> list[Trial]:
     return trials
 
 
-ALWAYS = LLMTurns(seed=0, share=1.0, warmup=0)
+ALWAYS = LLMTurns(seed=0, warmup=0, every=1)
 
 
 def centaur(
@@ -91,9 +93,10 @@ def centaur(
     memory: MemoryModel | None = None,
     prompts: PromptSet = PROMPTS,
 ) -> CentaurProposer:
+    """A Centaur whose host has no model of the loss yet, so that nothing is screened; test_screen.py is about that."""
     searcher = CMAESearcher(space, start, seed)
-    host = NumericProposer(searcher, memory)
-    return CentaurProposer(host, searcher.state, lambda _: model, prompts, BRIEFING, turns=turns)
+    host = Host("CMA-ES", NumericProposer(searcher, memory), lambda _: None, searcher.state)
+    return CentaurProposer(host, lambda _: model, prompts, BRIEFING, turns=turns)
 
 
 def decide(replies: Sequence[Reply] | Model, n_trials: int = 20) -> tuple[Proposal, Params]:
@@ -147,14 +150,14 @@ def test_the_state_of_the_search_is_in_the_record_in_full() -> None:
         ("", "empty"),
     ],
 )
-def test_an_invalid_answer_gets_one_repair_and_is_never_mended_for_the_model(bad: str, reason: str) -> None:
+def test_an_invalid_answer_gets_one_repair_then_the_hosts_point_runs(bad: str, reason: str) -> None:
     mended, _ = decide([bad, answer()])
     assert mended.refused is None
     proposal, point = decide([bad, bad, answer()])
-    assert (proposal.refused, proposal.origin) == (Status.NO_PROPOSAL, Origin.LLM)
-    assert reason in proposal.reason
-    assert proposal.edit == Unchanged()
-    assert proposal.shown == point
+    assert (proposal.refused, proposal.origin, proposal.params) == (None, Origin.SEARCHER, point)
+    assert proposal.offer is not None
+    assert reason in proposal.offer.fault
+    assert (proposal.offer.points, proposal.offer.taken) == ((), None)
     assert proposal.usage is not None
     assert proposal.usage.calls == 2
 
@@ -166,12 +169,13 @@ def test_the_repair_names_every_fault() -> None:
     assert "HEAD_DIM: 48" in model.requests[1][-1].content
 
 
-def test_a_copy_of_the_incumbent_is_sent_back_then_a_duplicate() -> None:
+def test_a_copy_of_the_incumbent_is_sent_back_then_the_hosts_point_runs() -> None:
     model = ScriptedModel([json.dumps(START), json.dumps(START)])
-    proposal, _ = decide(model)
+    proposal, point = decide(model)
     assert "trial 0 again (the baseline, val_bpb 2.5)" in model.requests[1][-1].content
-    assert (proposal.refused, proposal.copied_from) == (Status.DUPLICATE, "incumbent")
-    assert proposal.params == START
+    assert (proposal.origin, proposal.params) == (Origin.SEARCHER, point)
+    assert proposal.offer is not None
+    assert "the configuration of trial 0 again" in proposal.offer.fault
 
 
 def test_a_copy_of_an_earlier_trial_at_the_shown_digits_is_a_duplicate() -> None:
@@ -180,7 +184,8 @@ def test_a_copy_of_an_earlier_trial_at_the_shown_digits_is_a_duplicate() -> None
     copy = as_json(SPACE, earlier)
     assert json.loads(copy) != earlier
     proposal, _ = decide([copy, copy])
-    assert (proposal.refused, proposal.copied_from) == (Status.DUPLICATE, "trial 7")
+    assert proposal.offer is not None
+    assert "the configuration of trial 7 again" in proposal.offer.fault
 
 
 def test_a_copy_of_the_searchers_point_runs_and_is_named_so() -> None:
@@ -204,7 +209,8 @@ def test_the_prompt_shows_what_the_search_knows() -> None:
     assert "2.5: 4,32,32,16,4096,0.3,0.004,0.04,0.5,0.2,0,0.5,0,SSSL" in user
     assert "out_of_memory 2.1 GiB" in user
     assert model.schemas[0] is not None
-    assert model.schemas[0].body["required"] == list(SPACE.names)
+    listed = model.schemas[0].body["properties"]["configurations"]
+    assert (listed["maxItems"], listed["items"]["required"]) == (4, list(SPACE.names))
 
 
 def test_warmup_and_the_rest_of_the_share_are_the_searchers() -> None:
@@ -236,9 +242,10 @@ def test_an_answer_that_will_not_fit_is_sent_back_and_never_runs() -> None:
     model = ScriptedModel([large, large])
     memory = MemoryModel(["DEPTH * ASPECT_RATIO"], limit_gb=40.0, names=SPACE.names)
     proposal = centaur(model, memory=memory).propose(context(SOURCE, trials, space=SPACE))
-    assert proposal.refused is Status.NO_PROPOSAL
-    assert "will not fit in memory: it needs about" in proposal.reason
-    assert proposal.reason in model.requests[1][-1].content
+    assert proposal.origin is Origin.SEARCHER
+    assert proposal.offer is not None
+    assert "will not fit in memory: it needs about" in proposal.offer.fault
+    assert proposal.offer.fault in model.requests[1][-1].content
 
 
 def with_peak(past: Trial) -> Trial:
@@ -366,9 +373,9 @@ def test_an_answer_is_told_in_the_place_of_the_shown_point() -> None:
     assert resumed.propose(after).shown == told.ask(21)
 
 
-def test_a_point_that_never_ran_is_the_next_to_be_shown() -> None:
-    proposal, point = decide([json.dumps(START)] * 2)
-    refused = replace(trial(20, status=Status.DUPLICATE), proposal=proposal)
+def test_a_point_that_never_ran_in_an_earlier_version_is_the_next_to_be_shown() -> None:
+    _, point = decide([answer()])
+    refused = trial(20, status=Status.DUPLICATE, params=START, refused=Status.DUPLICATE, shown=point)
     after = context(SOURCE, [*history(20), refused], space=SPACE)
     assert centaur(ScriptedModel([answer()])).propose(after).shown == point
 
@@ -385,36 +392,28 @@ def test_the_embedded_model_takes_a_turn() -> None:
         proposal, _ = decide(model, n_trials=40)
     finally:
         model.close()
-    assert proposal.origin is Origin.LLM
+    assert proposal.refused is None
     assert proposal.usage is not None
     assert 1 <= proposal.usage.calls <= 2
     # What it costs is a promise: a small local model has to keep up.
     assert proposal.usage.prompt_tokens / proposal.usage.calls <= 2500
-    if proposal.refused is None:
-        assert proposal.params is not None
-        assert SPACE.validate(proposal.params) == []
-    else:
-        assert proposal.refused in (Status.NO_PROPOSAL, Status.DUPLICATE)
-        assert proposal.reason
+    assert proposal.params is not None
+    assert SPACE.validate(proposal.params) == []
+    assert proposal.offer is not None
+    assert proposal.offer.points or proposal.offer.fault
 
 
 class FirstTrial(LLMTurns):
-    def is_llm_turn(self, number: int) -> bool:
+    def is_llm_turn(self, number: int, weight: float = 1.0) -> bool:
         return number == 1
 
 
-def test_an_answer_that_ends_after_a_whole_generation_is_a_member_of_the_next_one() -> None:
-    """The model decides trial 1, which ends last. Each generation has as many members as it should, the answer too."""
+def test_an_answer_that_ends_late_belongs_to_no_generation() -> None:
+    """The model's point of trial 1 ends last, and is the best. CMA-ES's generations are those of its own points."""
     searcher = CMAESearcher(SPACE, START, seed=0)
     population = searcher._strategy.popsize
-    proposer = CentaurProposer(
-        NumericProposer(searcher),
-        searcher.state,
-        lambda _: ScriptedModel([answer()]),
-        PROMPTS,
-        BRIEFING,
-        turns=FirstTrial(seed=0),
-    )
+    host = Host("CMA-ES", NumericProposer(searcher), lambda _: None, searcher.state)
+    proposer = CentaurProposer(host, lambda _: ScriptedModel([answer()]), PROMPTS, BRIEFING, turns=FirstTrial(seed=0))
     started, finished = {0: baseline(START)}, [baseline(START)]
 
     def seen(number: int) -> Context:
@@ -426,7 +425,8 @@ def test_an_answer_that_ends_after_a_whole_generation_is_a_member_of_the_next_on
         started[number] = Trial(number, 0, proposer.propose(seen(number)), "t", n_seen=len(finished))
 
     def finish(number: int) -> None:
-        finished.append(started[number].finished(Outcome(Status.OK, 2.4 + number / 1000), "t"))
+        kept = number == 1
+        finished.append(started[number].finished(Outcome(Status.OK, 2.4 - kept + number / 1000, kept=kept), "t"))
 
     generations = []
     propose(1)
@@ -438,8 +438,7 @@ def test_an_answer_that_ends_after_a_whole_generation_is_a_member_of_the_next_on
             finish(1)
     assert started[1].proposal.origin is Origin.LLM
     assert started[1].proposal.shown != started[1].proposal.params
-    # `population` others end the first generation; the answer and `population - 1` others end the second.
-    assert generations == [0] * population + [1] * (population - 1) + [2]
+    assert generations == [0] * population + [1] * population
 
     again = CMAESearcher(SPACE, START, seed=0)
     NumericProposer(again).propose(seen(2 * population + 2))

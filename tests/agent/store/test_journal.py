@@ -14,6 +14,7 @@ from agent.errors import JournalError
 from agent.llm.model import ModelUsage
 from agent.store.journal import Journal, read_events, read_history
 from agent.trials.events import TrialFinished, TrialStarted
+from agent.trials.offer import Offer
 from agent.trials.trial import Origin, Outcome, Proposal, Score, Status
 
 AT = "2026-11-22T10:00:00+00:00"
@@ -45,6 +46,16 @@ proposals = st.builds(
     refused=st.none() | st.sampled_from([Status.DUPLICATE, Status.NO_PROPOSAL]),
     reason=texts,
     train_seed=st.integers(0, 9),
+    offer=st.none()
+    | st.builds(
+        Offer,
+        share=st.floats(0, 1),
+        points=st.lists(st.dictionaries(texts, losses, min_size=1, max_size=3), max_size=2).map(tuple),
+        merits=st.lists(losses, max_size=2).map(tuple),
+        host_merit=st.none() | losses,
+        taken=st.none() | st.integers(0, 3),
+        fault=texts,
+    ),
     usage=st.none() | st.builds(ModelUsage, texts, st.integers(0, 9), seconds=losses, dollars=st.none() | losses),
 )
 outcomes = st.one_of(

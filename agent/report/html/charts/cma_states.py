@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from agent.modes.mode import searched
 from agent.modes.numeric import cma_host
 from agent.modes.proposer import Context, seen_by
-from agent.modes.registry import find_mode
+from agent.modes.registry import searcher_of
 from agent.modes.reported_trials import followed
 from agent.report.html.charts.chart import Band, Chart, ChartAxis, Line, Panel
 from agent.report.html.charts.space import log_base
@@ -55,12 +55,12 @@ def standing(stored: StoredRun, task: Task) -> Mapping[int, CMAState]:
     """Return CMA-ES's state before the first trial of each generation and before the last trial, by trial number.
 
     Args:
-        stored: a run; the result is empty if its mode does not use CMA-ES.
+        stored: a run; the result is empty if its searcher is not CMA-ES.
         task: the run's task, with the baseline's script.
     """
-    mode = find_mode(stored.config.mode)
+    searcher = searcher_of(stored.config)
     history = stored.history
-    if mode is None or not mode.has_cma_state or len(history.trials) < 2:
+    if searcher is None or not searcher.has_cma_state or len(history.trials) < 2:
         return {}
     _, told = followed(rule_of(stored.config), history.results, is_rounded=stored.config.rounded)
     host, state_now = cma_host(stored.config, task)

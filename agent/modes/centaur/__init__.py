@@ -1,0 +1,1 @@
+"""The Centaur: a searcher proposes every point, and on a share of the trials a model may put another in its place."""
