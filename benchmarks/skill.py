@@ -47,7 +47,7 @@ class Found:
     """Its result."""
 
     best: float
-    n_trials: int
+    curve: list[tuple[float, float]]  # seconds, best val_bpb so far
     counts: Counter[str]  # turns of the model, and what came of them
 
 
@@ -78,7 +78,7 @@ def search(job: Job) -> Found:
         mode = name + (modes.ON_LOCAL_GP if job.host == "local-gp" else "")
         model = StandIn(job.skill, surrogate, job.seed)
         trials = modes.search(mode, job.seed, ledger, model, LLMTurns(job.seed))
-    return Found(ledger.best, ledger.n_trials, _counts(trials))
+    return Found(ledger.best, ledger.curve, _counts(trials))
 
 
 def _counts(trials: Sequence[Trial]) -> Counter[str]:

@@ -40,7 +40,8 @@ EDITS = [
 POINTS = [
     '{"WIDTH": 0.8, "SHIFT": 0.1, "DEPTH": 3, "ORDER": "backward"}',
     '{"WIDTH": 2.0, "SHIFT": 0.3, "DEPTH": 4, "ORDER": "forward"}',  # has run
-    '{"WIDTH": 0.7, "SHIFT": 0.05, "DEPTH": 3, "ORDER": "backward"}',
+    '{"configurations": [{"WIDTH": 0.7, "SHIFT": 0.05, "DEPTH": 3, "ORDER": "backward"}, '
+    '{"WIDTH": 9.0, "SHIFT": 0.4, "DEPTH": 8, "ORDER": "forward"}]}',
     "I would rather not.",
     *[json.dumps({"WIDTH": 3.0 + n / 8, "SHIFT": 0.0, "DEPTH": 5, "ORDER": "forward"}) for n in range(50)],
 ]

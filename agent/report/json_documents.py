@@ -108,6 +108,7 @@ def trial_json(trial: Trial, sha: str | None, metric: Metric, added: AddedLines 
         value=value,
         origin=proposal.origin.value,
         copied_from=proposal.copied_from,
+        offer=asdict(proposal.offer) if proposal.offer is not None else None,
         agent=asdict(proposal.agent) if proposal.agent is not None else None,
         submission=asdict(proposal.submission) if proposal.submission is not None else None,
         title=one_line(proposal.title),

@@ -17,7 +17,7 @@ class Offer:
     """
 
     share: float  # of the trials, on which the model was asked at that time
-    points: tuple[Params, ...] = ()  # that can run, in the model's order
+    points: tuple[Params, ...] = ()  # that can run, in the model's order, without the host's own point
     merits: tuple[float, ...] = ()  # of the points, lower is better; empty if the host had no model yet
     host_merit: float | None = None  # of the host's own point
     taken: int | None = None  # index of the point that ran; None: the host's own point ran
@@ -29,6 +29,8 @@ class Offer:
         """The turn in words, such as "offered 4, none passed the screen"."""
         if self.fault:
             return f"offered no point that can run: {one_line(self.fault)}"
+        if not self.points:
+            return "offered only the searcher's own point"
         offered = f"offered {len(self.points)}"
         if self.taken is None:
             return f"{offered}, none passed the screen"

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from agent.trials.trial import Trial
+from agent.trials.trial import Origin, Proposal, Trial
 from benchmarks.autoresearch.ledger import Course
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -42,15 +42,23 @@ class Searched:
         for trial in trials:
             if (usage := trial.proposal.usage) is None:
                 continue
-            refused, copied = trial.proposal.refused, trial.proposal.copied_from
-            turns[
-                f"{trial.status}" if refused is not None else f"a copy of the {copied}'s point" if copied else NEW
-            ] += 1
+            turns[_came_of(trial.proposal)] += 1
             turns["turns"] += 1
-            turns[KEPT] += trial.kept
+            turns[KEPT] += trial.kept and trial.proposal.origin is Origin.LLM
             for name in USAGE:
                 turns[name] += getattr(usage, name)
         return cls(course, turns)
+
+
+def _came_of(proposal: Proposal) -> str:
+    """Return what came of a proposal for which a model was asked."""
+    if proposal.refused is not None:
+        return str(proposal.refused)
+    if proposal.offer is not None and proposal.offer.taken is None:
+        if not proposal.offer.points:
+            return "no point that can run" if proposal.offer.fault else "a copy of the searcher's point"
+        return "held back by the screen"
+    return f"a copy of the {proposal.copied_from}'s point" if proposal.copied_from else NEW
 
 
 def program() -> str:

@@ -9,7 +9,7 @@ import pytest
 
 from agent.llm.model import Message, Model
 from agent.llm.scripted import ScriptedModel
-from agent.modes.centaur import LLMTurns
+from agent.modes.centaur.share import LLMTurns
 from agent.trials.trial import Status
 from benchmarks.autoresearch import modes
 from benchmarks.autoresearch.__main__ import Setting, interval, plot, run
@@ -81,8 +81,14 @@ def test_a_models_turns_are_counted_and_what_does_not_run_is_not_charged() -> No
     ledger = Ledger(Surrogate("gp"), seed=0, budget_seconds=3 * 3600)
     trials = modes.search("centaur", 0, ledger, ScriptedModel([copies] * 99), LLMTurns(0, warmup=2, every=2))
     decided = [trial for trial in trials if trial.proposal.usage is not None]
-    assert {trial.proposal.copied_from for trial in decided} == {"searcher"}
+    assert {trial.proposal.offer.points for trial in decided if trial.proposal.offer is not None} == {()}
     assert len(trials) == ledger.n_trials + 1
+
+    ledger = Ledger(Surrogate("gp"), seed=0, budget_seconds=3 * 3600)
+    published = modes.search(
+        "published:centaur", 0, ledger, ScriptedModel([copies] * 99), LLMTurns(0, warmup=2, every=2)
+    )
+    assert {trial.proposal.copied_from for trial in published if trial.proposal.usage is not None} == {"searcher"}
 
     ledger = Ledger(Surrogate("gp"), seed=0, budget_seconds=3 * 3600)
     trials = modes.search("fixed", 0, ledger, ScriptedModel([copies] * 99))
@@ -102,7 +108,7 @@ def test_a_finished_search_is_not_run_again(tmp_path: Path, capsys: pytest.Captu
 
     nothing = "{}"  # no proposal, whose repair turn is the same
     first = compare(ScriptedModel([nothing] * 99), seeds=1)
-    assert "no_proposal" in first
+    assert "no point that can run" in first
     assert compare(ScriptedModel([]), seeds=1) == first
     assert compare(ScriptedModel([nothing] * 99), seeds=2) != first
     stored = (tmp_path / "store.jsonl").read_text()

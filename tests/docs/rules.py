@@ -73,6 +73,7 @@ SMALLEST: dict[str, dict[str, str] | None] = {
     "benchmarks.placement": {"--jobs": "2"},
     "benchmarks.report": {"--trials": "20", "--openings": "1"},
     "benchmarks.sandbox": {"--median-of": "1", "--jobs": "1"},
+    "benchmarks.skill": {"--seeds": "2", "--hours": "0.5", "--variants": "gp", "--processes": "1"},
     "benchmarks.workers": {"--task": "tests/tasks/instant", "--trials": "2", "--pairs": "1"},
 }
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from agent.edits.edit import Params
 from agent.llm.model import Model
 from agent.llm.prompt_templates import PromptSet
-from agent.modes.centaur.share import LLMTurns, model_weight
+from agent.modes.centaur.share import FIRST, LLMTurns, model_weight
 from agent.modes.mode import ModeInputs, briefing_of
 from agent.modes.numeric import Host, build_host
 from agent.modes.prompting.centaur_prompt import Turn, candidate_prompts
@@ -58,14 +58,14 @@ class CentaurProposer:
         offer = Offer(share=self._turns.share_at(weight), points=tuple(exchange.answer or ()))
         if exchange.rejected is not None:
             offer = replace(offer, fault=exchange.rejected.reason)
-        offer = self._screened(offer, point, context.number)
+        offer = self._screened(offer, point, weight, context.number)
         if offer.taken is None:
             ran = proposal
         else:
             ran = replace(proposal_of(check, offer.points[offer.taken]), shown=point, searcher_state=turn.state_json)
         return replace(ran, usage=exchange.usage, prompt=self._prompts.hash, offer=offer)
 
-    def _screened(self, offer: Offer, point: Params, number: int) -> Offer:
+    def _screened(self, offer: Offer, point: Params, weight: float, number: int) -> Offer:
         """Return the offer with the ratings of the host's model and with the point that runs."""
         if not offer.points:
             return offer
@@ -74,9 +74,10 @@ class CentaurProposer:
             return replace(offer, taken=0, is_screened=False)
         host_merit, *own = merits
         rated = replace(offer, merits=tuple(own), host_merit=host_merit)
-        best = min(range(len(own)), key=own.__getitem__)
-        if own[best] <= host_merit:
-            return replace(rated, taken=best)
+        passed = [index for index, merit in enumerate(own) if merit <= host_merit]
+        if passed:
+            has_credit = weight > FIRST
+            return replace(rated, taken=passed[0] if has_credit else min(passed, key=own.__getitem__))
         if random.Random(f"screen {self._turns.seed} {number}").random() < UNSCREENED:
             return replace(rated, taken=0, is_screened=False)
         return rated

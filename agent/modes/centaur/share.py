@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from agent.trials.trial import Origin, Trial
 
 RATE = 4.0
-FIRST, LEAST = 1.0, 0.1  # weights: before a trial of the model, and the least one, with which it can come back
+FIRST, LEAST = 0.5, 0.1  # weights: before a trial of the model, and the least one, with which it can come back
 LEAST_MEAN = 0.2  # of the host's gains: where nobody gains any more, the trials go to the host
 FIRST_MEAN, MEMORY = 0.2, 0.1  # of the host's gains: before its first trial, and the part that each trial replaces
 

@@ -14,8 +14,7 @@ from numpy.typing import NDArray
 from agent.edits.edit import Params
 from agent.modes.prompting.space_text import ran, written
 from agent.modes.proposer import Context
-from agent.search.gaussian_process import GaussianProcess, Hyperparameters, relative_gaps
-from agent.search.local_gp import N_NEAREST
+from agent.search.gaussian_process import N_NEAREST, GaussianProcess, Hyperparameters, relative_gaps
 from agent.search.parameters import Categorical, Parameter
 from agent.search.space import SearchSpace
 

@@ -125,7 +125,8 @@ def offered_configurations(
 ) -> Exchange[list[Params]]:
     """Return up to `n_points` different configurations that a model offers in one reply, in its order.
 
-    Those that cannot run are dropped; only if none is left is the model asked once more.
+    Those that cannot run are dropped; only if none is left is the model asked once more. The searcher's own point is
+    left out, so that the list is empty if the model offers nothing else.
 
     Raises:
         ModelError: as `ask_until_valid` does.
@@ -147,7 +148,7 @@ def offered_configurations(
                     found.append(params)
         if not found:
             raise _all_of(faults)
-        return found
+        return [params for params in found if not check.is_own_point(params)]
 
     return ask_until_valid(model, prompts, openings, offered, attempts=ATTEMPTS, schema=Schema(OFFERED, body))
 

@@ -41,6 +41,9 @@ class TrialDocument(Document):
     """Who proposed it: baseline, searcher, llm, agent, client and so on."""
     copied_from: str | None
     """Where its values are from, if they are not new: incumbent, searcher or trial N."""
+    offer: Mapping[str, Any] | None
+    """What a model offered for it (mode centaur): `points` with their `merits` as the host rates them, lower is better,
+    `host_merit`, `taken`, the index of the point that ran, null: the host's, and `share`, the model's at that time."""
     agent: Mapping[str, Any] | None
     """The coding agent that proposed it."""
     submission: Mapping[str, Any] | None

@@ -188,11 +188,12 @@ def test_a_copy_of_an_earlier_trial_at_the_shown_digits_is_a_duplicate() -> None
     assert "the configuration of trial 7 again" in proposal.offer.fault
 
 
-def test_a_copy_of_the_searchers_point_runs_and_is_named_so() -> None:
+def test_a_copy_of_the_searchers_point_is_the_searchers() -> None:
     _, point = decide([answer()])
     proposal, _ = decide([json.dumps(point)])
-    assert (proposal.origin, proposal.refused, proposal.copied_from) == (Origin.LLM, None, "searcher")
-    assert proposal.params == point
+    assert (proposal.origin, proposal.refused, proposal.params) == (Origin.SEARCHER, None, point)
+    assert proposal.offer is not None
+    assert proposal.offer.description == "offered only the searcher's own point"
 
 
 def test_the_prompt_shows_what_the_search_knows() -> None:
@@ -293,7 +294,8 @@ def test_the_searchers_own_point_can_be_handed_back_in_a_narrow_range_and_beyond
         model = ScriptedModel([lambda asked: asked[1].content.split("\n\n")[-2]])
         proposer = centaur(model, space=space, start=start, seed=seed)
         proposal = proposer.propose(context(source, [baseline(start)], space=space))
-        assert (proposal.refused, proposal.copied_from) == (None, "searcher")
+        assert proposal.offer is not None
+        assert proposal.offer.description == "offered only the searcher's own point"
         assert proposal.params is not None
         beyond += float(proposal.params["DEPTH"]) * float(proposal.params["RATIO"]) < 100
     assert beyond, "no point of the searcher fell short of the product's range: the test shows nothing"

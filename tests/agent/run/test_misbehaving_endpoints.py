@@ -14,10 +14,11 @@ from agent.llm.model import Model
 from agent.llm.openai_model import OpenAIModel, RetryPolicy
 from agent.llm.prompt_templates import PromptSet
 from agent.llm.recording import Transcript
-from agent.modes.centaur import CentaurProposer, LLMTurns
+from agent.modes.centaur.proposer import CentaurProposer
+from agent.modes.centaur.share import LLMTurns
 from agent.modes.code_edit import CodeEditProposer
 from agent.modes.fixed import FixedProposer
-from agent.modes.numeric import NumericProposer
+from agent.modes.numeric import NumericProposer, host_of
 from agent.modes.proposer import Proposer
 from agent.run.ending import EndReason
 from agent.run.loop import run_trials
@@ -37,9 +38,9 @@ Proposes = Callable[[Task, Callable[[int], Model]], Proposer]
 def _centaur(task: Task, model_for: Callable[[int], Model]) -> Proposer:
     assert task.space is not None
     searcher = CMAESearcher(task.space, read_constants(task.source, task.space.names), seed=0)
-    host = NumericProposer(searcher)
-    turns = LLMTurns(seed=0, share=1.0, warmup=0)
-    return CentaurProposer(host, searcher.state, model_for, PromptSet.load("centaur"), BRIEFING, turns=turns)
+    host = host_of("CMA-ES", searcher, NumericProposer(searcher))
+    turns = LLMTurns(seed=0, warmup=0, every=1)
+    return CentaurProposer(host, model_for, PromptSet.load("centaur"), BRIEFING, turns=turns)
 
 
 MODES: Mapping[str, Proposes] = {

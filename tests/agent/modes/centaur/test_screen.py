@@ -118,10 +118,12 @@ def test_a_reply_without_a_point_that_can_run_gets_one_repair_then_the_hosts_poi
     assert proposal.offer.description == f"offered no point that can run: {fault}"
 
 
-def test_the_hosts_own_point_handed_back_is_a_copy_and_no_credit() -> None:
+def test_the_hosts_own_point_among_others_is_left_out() -> None:
     _, point = decide(host(), answer())
-    proposal, _ = decide(rated(host(), [0.5, 0.5]), offered(point))
-    assert (proposal.origin, proposal.copied_from) == (Origin.LLM, "searcher")
+    proposal, _ = decide(rated(host(), [0.5, 0.4]), offered(point, FIRST))
+    assert proposal.params == FIRST
+    assert proposal.offer is not None
+    assert proposal.offer.points == (FIRST,)
 
 
 def test_the_record_says_which_share_the_model_had() -> None:
