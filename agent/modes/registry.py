@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from agent.errors import UsageError
 from agent.extras import require_extra
 from agent.modes.mode import Mode, ModeInputs, search_space
-from agent.modes.searchers import SEARCHERS, SearcherKind, find_searcher
+from agent.modes.searchers import SEARCHERS, SearcherKind, find_searcher, host_named
 from agent.text import no_such
 
 if TYPE_CHECKING:
@@ -194,7 +194,7 @@ def unused_options(mode: Mode) -> frozenset[str]:
 
 
 def refuse_unused_options(modes: Collection[str], given: Mapping[str, Any]) -> None:
-    """Raise UsageError for an option that none of these modes uses.
+    """Raise UsageError for an option that none of these modes uses, or for a --host that cannot be one.
 
     Args:
         modes: names of modes.
@@ -211,6 +211,8 @@ def refuse_unused_options(modes: Collection[str], given: Mapping[str, Any]) -> N
             option = option_of(name) if value is not False else option_of(f"no_{name}")
             users = ", ".join(mode.name for mode in _all_modes() if name in mode.options)
             raise UsageError(f"{option} is for {users}; {who} would ignore it: leave it out")
+    if "host" in given:
+        host_named(given["host"])
     for name in given:
         if name in _OF_AGENTS and "agent" not in given:
             raise UsageError(f"{option_of(name)} is for a coding agent: add --agent NAME, or leave it out")

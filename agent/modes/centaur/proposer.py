@@ -7,7 +7,7 @@ from dataclasses import replace
 from agent.edits.edit import Params
 from agent.llm.model import Model
 from agent.llm.prompt_templates import PromptSet
-from agent.modes.centaur.share import FIRST, LLMTurns, model_weight
+from agent.modes.centaur.share import LLMTurns, model_weight
 from agent.modes.mode import ModeInputs, briefing_of
 from agent.modes.numeric import Host, build_host
 from agent.modes.prompting.centaur_prompt import Turn, candidate_prompts
@@ -22,11 +22,13 @@ UNSCREENED = 0.1  # chance that the first point of an offer runs although none p
 
 
 class CentaurProposer:
-    """The host proposes; on its turns a model offers up to N_OFFERED points, and the most promising one may run.
+    """The host proposes; on its turns a model offers up to N_OFFERED points, and one of them may run first.
 
-    The host's own model rates them. The best one runs in place of the host's point if it is rated at least as good.
-    On some turns, drawn by chance, the model's first point runs whatever its rating, so that a surprising one gets its
-    chance. Otherwise the host's point runs. How often the model has a turn follows from what its points brought.
+    The host's own model rates them. The first, in the model's order, that is rated at least as good as the host's point
+    runs. If none is, then on some turns, drawn by chance, the model's first point runs all the same, so that a
+    surprising one gets its chance; otherwise the host's point runs. The model's order decides among those that pass:
+    the best-rated is mostly the most cautious one (measured in docs/benchmark.md). How often the model has a turn
+    follows from what its points brought.
     """
 
     def __init__(
@@ -58,14 +60,14 @@ class CentaurProposer:
         offer = Offer(share=self._turns.share_at(weight), points=tuple(exchange.answer or ()))
         if exchange.rejected is not None:
             offer = replace(offer, fault=exchange.rejected.reason)
-        offer = self._screened(offer, point, weight, context.number)
+        offer = self._screened(offer, point, context.number)
         if offer.taken is None:
             ran = proposal
         else:
             ran = replace(proposal_of(check, offer.points[offer.taken]), shown=point, searcher_state=turn.state_json)
         return replace(ran, usage=exchange.usage, prompt=self._prompts.hash, offer=offer)
 
-    def _screened(self, offer: Offer, point: Params, weight: float, number: int) -> Offer:
+    def _screened(self, offer: Offer, point: Params, number: int) -> Offer:
         """Return the offer with the ratings of the host's model and with the point that runs."""
         if not offer.points:
             return offer
@@ -74,10 +76,9 @@ class CentaurProposer:
             return replace(offer, taken=0, is_screened=False)
         host_merit, *own = merits
         rated = replace(offer, merits=tuple(own), host_merit=host_merit)
-        passed = [index for index, merit in enumerate(own) if merit <= host_merit]
-        if passed:
-            has_credit = weight > FIRST
-            return replace(rated, taken=passed[0] if has_credit else min(passed, key=own.__getitem__))
+        passed = next((index for index, merit in enumerate(own) if merit <= host_merit), None)
+        if passed is not None:
+            return replace(rated, taken=passed)
         if random.Random(f"screen {self._turns.seed} {number}").random() < UNSCREENED:
             return replace(rated, taken=0, is_screened=False)
         return rated

@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 
+from agent.report.html.tables import origin_stats
 from agent.store.journal import read_history
+from agent.trials.trial import Origin
 from tests import commands
 from tests.agent.llm.fake_server import fake_server, says
 from tests.kill_anywhere.killed_runs import Zygote
@@ -102,6 +104,40 @@ def test_the_echo_hands_the_incumbent_back_and_asks_no_model(agent: Agent) -> No
     assert "calls no model" in agent("prompt", "r/2").stderr
 
 
+@pytest.mark.parametrize("host", ["cma-es", "local-gp"])
+def test_a_centaurs_offers_are_in_log_show_report_and_prompt(agent: Agent, tmp_path: Path, host: str) -> None:
+    """A list, one configuration, one that cannot run twice, a copy of the baseline among others."""
+    far = {**FIRST, "WIDTH": 9.5, "SHIFT": 0.9, "DEPTH": 8}
+    replies = [
+        json.dumps({"configurations": [FIRST, far]}),
+        json.dumps({**FIRST, "SHIFT": 0.05}),
+        json.dumps({**FIRST, "DEPTH": 0}),
+        json.dumps({"configurations": [{**FIRST, "DEPTH": 0}]}),
+        *[json.dumps({"configurations": [BASELINE, {**far, "WIDTH": 9.0 - n / 8}]}) for n in range(8)],
+    ]
+    options = ["--host", host, "--llm-every", "1", "--llm-warmup", "0", "--trials", "10", "--keep", "any"]
+    trials = search(agent, "centaur", *options, "--model", recording(tmp_path, replies))
+    assert [trial["origin"] for trial in trials[:4]] == ["baseline", "llm", "llm", "searcher"]
+    assert trials[1]["offer"]["points"] == [FIRST, far]
+    assert trials[3]["offer"]["fault"] == "DEPTH: 0 is outside 1 to 8"
+    assert (trials[3]["status"], trials[3]["usage"]["calls"]) == ("ok", 2)
+    held = [trial for trial in trials[5:] if trial["offer"]["taken"] is None]
+    assert held, "the host held nothing back"
+    assert {trial["origin"] for trial in held} == {"searcher"}
+    assert all(min(trial["offer"]["merits"]) > trial["offer"]["host_merit"] for trial in held)
+    assert "[offered 1, none passed the screen] " in agent("log").stdout
+    shown = agent("show", f"r/{held[0]['number']}").stdout
+    assert "offered 1, none passed the screen; its share of the trials was 100%; expected of its points" in shown
+    for number in (1, held[0]["number"]):
+        sent = json.loads((tmp_path / f"runs/r/trials/{number:04d}/llm.jsonl").read_text().splitlines()[0])["messages"]
+        assert json.loads(agent("prompt", f"r/{number}", "--json").stdout)["messages"] == sent
+    found = {each.origin: each for each in origin_stats(read_history(tmp_path / "runs/r/journal.jsonl"))}
+    assert found[Origin.SEARCHER].usage is None, "the report counts all calls as the model's"
+    usage = found[Origin.LLM].usage
+    assert usage is not None
+    assert usage.calls == 10
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -120,6 +156,14 @@ def test_the_echo_hands_the_incumbent_back_and_asks_no_model(agent: Agent) -> No
         (["--mode", "centaur:echo", "--max-cost", "1"], "--max-cost is for centaur, fixed, code-edit; mode centaur:e"),
         (["--mode", "optuna:GPSampler", "--record", "f"], "--record is for centaur, fixed, code-edit; mode optuna:GPS"),
         (["--mode", "fixed", "--llm-every", "2"], "--llm-every is for centaur, centaur:echo; mode fixed"),
+        (
+            ["--mode", "centaur", "--host", "tpe"],
+            "--host tpe: choose one of cma-es, local-gp, which can rate a model's",
+        ),
+        (
+            ["--mode", "cma-es", "--host", "local-gp"],
+            "--host is for centaur, centaur:echo; mode cma-es would ignore it",
+        ),
         (["--mode", "local", "--no-smoke"], "--no-smoke is for code-edit, submitted; mode local"),
         (["--mode", "code-edit", "--no-derived"], "random; mode code-edit would ignore it"),
     ],

@@ -45,12 +45,12 @@ def decide(own: Host, reply: str, seed: int = 0) -> tuple[Proposal, Params]:
     return centaur.propose(seen), point
 
 
-def test_the_best_of_the_offered_points_runs_if_it_is_no_worse_than_the_hosts() -> None:
-    proposal, point = decide(rated(host(), [0.5, 0.7, 0.5, 0.6]), offered(FIRST, SECOND, THIRD))
+def test_the_first_of_the_offered_points_that_is_rated_no_worse_than_the_hosts_runs() -> None:
+    proposal, point = decide(rated(host(), [0.5, 0.7, 0.5, 0.4]), offered(FIRST, SECOND, THIRD))
     assert (proposal.origin, proposal.params, proposal.shown) == (Origin.LLM, SECOND, point)
     assert proposal.offer is not None
     assert proposal.offer.points == (FIRST, SECOND, THIRD)
-    assert (proposal.offer.host_merit, proposal.offer.merits, proposal.offer.taken) == (0.5, (0.7, 0.5, 0.6), 1)
+    assert (proposal.offer.host_merit, proposal.offer.merits, proposal.offer.taken) == (0.5, (0.7, 0.5, 0.4), 1)
     assert proposal.offer.description == "offered 3, number 2 passed the screen"
 
 
