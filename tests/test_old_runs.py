@@ -81,7 +81,14 @@ def as_now(then: dict[str, Any]) -> dict[str, Any]:
     for repeat in then.get("repeats", []):
         del repeat["loss"]  # only trials have the value under the metric's name too
     for one in then.get("trials", []) or ([then] if "score" in then else []):
-        one |= {"compute": None, "n_seen": None, "metric_edit": False, **NO_SLOT, **NOBODY_STEERED}
+        one |= {
+            "compute": None,
+            "n_seen": None,
+            "metric_edit": False,
+            "reintroduced": None,
+            **NO_SLOT,
+            **NOBODY_STEERED,
+        }
     return then
 
 

@@ -85,6 +85,17 @@ def test_prompts_of_several_workers_are_rebuilt_as_they_were_sent(agent: Agent, 
     assert n_pending
 
 
+@pytest.mark.slow
+def test_a_stretch_is_rebuilt_with_the_noise_as_it_was_known(agent: Agent, tmp_path: Path) -> None:
+    """Trial 1 is lower by less than the noise. Were that a gain, the five trials after it would be a long stretch."""
+    replies = [json.dumps({**BASELINE, "WIDTH": width}) for width in (1.98, *(2.1 + n / 8 for n in range(6)))]
+    trials = search(agent, "fixed", "--trials", "8", "--keep", "any", "--model", recording(tmp_path, replies))
+    assert [trial["kept"] for trial in trials] == [True, True, *[False] * 6]
+    sent = json.loads((tmp_path / "runs/r/trials/0007/llm.jsonl").read_text().splitlines()[0])["messages"]
+    assert json.loads(agent("prompt", "r/7", "--json").stdout)["messages"] == sent
+    assert "No gain beyond the noise" not in sent[-1]["content"]
+
+
 def test_fixed_asks_an_endpoint_with_a_schema(agent: Agent) -> None:
     with fake_server([says('{"word": "heron"}'), says(json.dumps(FIRST))]) as server:
         url = ["--base-url", server.base_url, "--model", "fake-1"]
