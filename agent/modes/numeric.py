@@ -65,7 +65,7 @@ def cma_host(config: RunConfig, task: Task) -> tuple[NumericProposer, Callable[[
 
 
 @dataclass(frozen=True)
-class Host:
+class SearchHost:
     """A searcher whose points a hybrid mode may replace, and what it makes of other points."""
 
     name: str  # for a prompt, such as "CMA-ES"
@@ -74,7 +74,7 @@ class Host:
     state: Callable[[], CMAState | None] = lambda: None  # None: the searcher has no distribution to show
 
 
-def build_host(config: RunConfig, task: Task) -> Host:
+def build_host(config: RunConfig, task: Task) -> SearchHost:
     """Return the host of a hybrid mode. Raises UsageError if the run names a searcher that cannot be one."""
     title = host_named(config.host).host_title
     assert title is not None, "host_named returns only hosts"
@@ -82,10 +82,12 @@ def build_host(config: RunConfig, task: Task) -> Host:
     return host_of(title, searcher, _around(searcher, config, task))
 
 
-def host_of(title: str, searcher: Searcher, proposer: NumericProposer) -> Host:
+def host_of(title: str, searcher: Searcher, proposer: NumericProposer) -> SearchHost:
     """Return a host around a searcher that can be one."""
     assert isinstance(searcher, HostSearcher), "the row of this searcher says that it can be a host"
-    return Host(title, proposer, searcher.merit, searcher.state if isinstance(searcher, CMAESearcher) else lambda: None)
+    return SearchHost(
+        title, proposer, searcher.merit, searcher.state if isinstance(searcher, CMAESearcher) else lambda: None
+    )
 
 
 def _around(searcher: Searcher, config: RunConfig, task: Task) -> NumericProposer:

@@ -10,11 +10,11 @@ from agent.text import one_line, plural
 from agent.trials.added_lines import AddedLines, ReintroducedShare
 from agent.trials.budget import Ledger, duration
 from agent.trials.history import History
+from agent.trials.hybrid.turn_shares import turn_shares
 from agent.trials.keeping.keep_rule import KeepPolicy, KeepRule
 from agent.trials.keeping.noise import LossEstimate
 from agent.trials.metric import Metric
 from agent.trials.trial import KeepState, Status, Trial
-from agent.trials.turn_shares import turn_shares
 
 ONLY_REPEATED = "gains are repeated, not confirmed"
 REMEDY = "let the script take its seed from the variable TRAIN_SEED: docs/own-script.md"

@@ -12,7 +12,6 @@ from agent.store.stored_run import StoredRun
 from agent.task.score_kinds import find_score_kind, is_self_reported
 from agent.text import inert, local_time, one_line, plural, read_tail
 from agent.trials.metric import Metric
-from agent.trials.offer import Offer
 from agent.trials.trial import Outcome, Status, Trial
 
 _LOG_LINES = 20
@@ -37,17 +36,6 @@ def describe(stored: StoredRun, trial: Trial, *, colour: bool = False, exchange:
     return "\n".join(part for part in parts if part)
 
 
-def _offered(offer: Offer | None) -> list[tuple[str, object]]:
-    """Return the row about what a model offered and how the host rated it; none if it offered nothing."""
-    if offer is None:
-        return []
-    text = f"{offer.description}; its share of the trials was {offer.share:.0%}"
-    if offer.host_merit is not None:
-        merits = ", ".join(f"{merit:.2f}" for merit in offer.merits)
-        text += f"; expected of its points {merits}, of the searcher's {offer.host_merit:.2f} (lower is better)"
-    return [("model", text)]
-
-
 def facts(stored: StoredRun, trial: Trial) -> list[tuple[str, str]]:
     """Return the facts of a trial as names and values, one line each."""
     outcome, proposal, metric = trial.outcome, trial.proposal, stored.metric
@@ -69,7 +57,7 @@ def facts(stored: StoredRun, trial: Trial) -> list[tuple[str, str]]:
             6 if proposal.turn is not None else 5,
             ("compared with", f"trial {before.number}, then the incumbent{' and the tip of the branch' * is_tip}"),
         )
-    rows += _offered(proposal.offer)
+    rows += [("model", proposal.offer.in_full)] if proposal.offer is not None else []
     if proposal.note:
         rows.append(("edit", one_line(proposal.note)))
     rows += _added_lines(stored, trial)

@@ -9,12 +9,12 @@ from typing import Any
 from agent.edits.codec import decode, encode
 from agent.edits.edit import Edit, Params
 from agent.llm.model import ModelUsage
+from agent.trials.hybrid.offer import Offer
+from agent.trials.hybrid.turn import TurnChoice
 from agent.trials.json_fields import changed_fields, from_fields
 from agent.trials.learning_curve import LearningCurve, PruningDecision
 from agent.trials.machine_speed import ComputeUse, LostAttempt, MachineSpeed, SlotUse, VoidedAttempt
-from agent.trials.offer import Offer
 from agent.trials.steering import AgentUse, Approval, Submission
-from agent.trials.turn import TurnChoice
 
 
 class Status(StrEnum):
@@ -99,11 +99,8 @@ class Proposal:
 
     def to_json(self) -> dict[str, Any]:
         """Return the fields as JSON data, without those at their default."""
-        data = changed_fields(self) | {"edit": encode(self.edit)}
-        for name in _PROPOSAL_PARTS:
-            if (part := getattr(self, name)) is not None:
-                data[name] = changed_fields(part)
-        return data
+        parts = {name: changed_fields(part) for name in _PROPOSAL_PARTS if (part := getattr(self, name)) is not None}
+        return changed_fields(self) | {"edit": encode(self.edit)} | parts
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "Proposal":

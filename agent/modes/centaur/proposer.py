@@ -9,12 +9,12 @@ from agent.llm.model import Model
 from agent.llm.prompt_templates import PromptSet
 from agent.modes.centaur.share import LLMTurns, model_weight
 from agent.modes.mode import ModeInputs, briefing_of
-from agent.modes.numeric import Host, build_host
+from agent.modes.numeric import SearchHost, build_host
 from agent.modes.prompting.centaur_prompt import Turn, candidate_prompts
 from agent.modes.prompting.configuration_reply import ConfigurationCheck, offered_configurations, proposal_of
 from agent.modes.prompting.trial_digest import Briefing
 from agent.modes.proposer import Context, Proposer
-from agent.trials.offer import Offer
+from agent.trials.hybrid.offer import Offer
 from agent.trials.trial import Proposal
 
 N_OFFERED = 4  # points in one reply, at most
@@ -33,7 +33,7 @@ class CentaurProposer:
 
     def __init__(
         self,
-        host: Host,
+        host: SearchHost,
         model_for: Callable[[int], Model],
         prompts: PromptSet,
         briefing: Briefing,

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from agent.modes.proposer import Context
+from agent.trials.hybrid.turn import TurnKind
+from agent.trials.hybrid.turn_shares import device_seconds, tuned_by
 from agent.trials.trial import KeepState, Status, Trial
-from agent.trials.turn import TurnKind
-from agent.trials.turn_shares import device_seconds, tuned_by
 
 
 @dataclass(frozen=True)

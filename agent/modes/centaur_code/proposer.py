@@ -21,8 +21,8 @@ from agent.modes.mode import ModeInputs
 from agent.modes.prompting.space_text import changes
 from agent.modes.proposer import Context, Proposer
 from agent.modes.script_check import params_in
+from agent.trials.hybrid.turn import TurnChoice
 from agent.trials.trial import Origin, Proposal
-from agent.trials.turn import TurnChoice
 
 KNOBS = "centaur_code/constants.md"
 """The part of the prompt that explains how to expose numbers."""

@@ -7,8 +7,8 @@ from agent.edits.edit import Params
 from agent.modes.centaur_code.knobs import knobs
 from agent.modes.proposer import Context
 from agent.search.space import SearchSpace
+from agent.trials.hybrid.turn_shares import tuned_by
 from agent.trials.trial import Trial
-from agent.trials.turn_shares import tuned_by
 
 
 class Scripts:

@@ -23,8 +23,8 @@ from statistics import median
 
 from agent.modes.centaur_code.lineage import Credit, Family, Lineage, counted_loss
 from agent.modes.proposer import Context
+from agent.trials.hybrid.turn import TurnChoice, TurnKind
 from agent.trials.trial import KeepState, Trial
-from agent.trials.turn import TurnChoice, TurnKind
 
 N_DUE = 4  # tuning trials of every promising structure
 N_MOST = 12  # tuning trials of a structure that still moves

@@ -20,7 +20,7 @@ from agent.llm.scripted import Reply, ScriptedModel
 from agent.modes.centaur.echo import EchoProposer
 from agent.modes.centaur.proposer import CentaurProposer
 from agent.modes.centaur.share import LLMTurns
-from agent.modes.numeric import Host, NumericProposer
+from agent.modes.numeric import NumericProposer, SearchHost
 from agent.modes.prompting.space_text import as_json, correlations, derived, products, table
 from agent.modes.proposer import Context
 from agent.search.cmaes import CMAESearcher, CMAState
@@ -95,7 +95,7 @@ def centaur(
 ) -> CentaurProposer:
     """A Centaur whose host has no model of the loss yet, so that nothing is screened; test_screen.py is about that."""
     searcher = CMAESearcher(space, start, seed)
-    host = Host("CMA-ES", NumericProposer(searcher, memory), lambda _: None, searcher.state)
+    host = SearchHost("CMA-ES", NumericProposer(searcher, memory), lambda _: None, searcher.state)
     return CentaurProposer(host, lambda _: model, prompts, BRIEFING, turns=turns)
 
 
@@ -414,7 +414,7 @@ def test_an_answer_that_ends_late_belongs_to_no_generation() -> None:
     """The model's point of trial 1 ends last, and is the best. CMA-ES's generations are those of its own points."""
     searcher = CMAESearcher(SPACE, START, seed=0)
     population = searcher._strategy.popsize
-    host = Host("CMA-ES", NumericProposer(searcher), lambda _: None, searcher.state)
+    host = SearchHost("CMA-ES", NumericProposer(searcher), lambda _: None, searcher.state)
     proposer = CentaurProposer(host, lambda _: ScriptedModel([answer()]), PROMPTS, BRIEFING, turns=FirstTrial(seed=0))
     started, finished = {0: baseline(START)}, [baseline(START)]
 

@@ -14,7 +14,7 @@ from agent.errors import JournalError
 from agent.llm.model import ModelUsage
 from agent.store.journal import Journal, read_events, read_history
 from agent.trials.events import TrialFinished, TrialStarted
-from agent.trials.offer import Offer
+from agent.trials.hybrid.offer import Offer
 from agent.trials.trial import Origin, Outcome, Proposal, Score, Status
 
 AT = "2026-11-22T10:00:00+00:00"

@@ -5,9 +5,9 @@ import pytest
 from agent.edits.edit import Unchanged
 from agent.trials.events import TrialFinished, TrialStarted, event_from_json
 from agent.trials.history import History
+from agent.trials.hybrid.turn import TurnChoice, TurnKind
+from agent.trials.hybrid.turn_shares import turn_shares
 from agent.trials.trial import Origin, Outcome, Proposal, Status
-from agent.trials.turn import TurnChoice, TurnKind
-from agent.trials.turn_shares import turn_shares
 
 
 def history(trials: list[tuple[int | None, int | None, float, bool]], *, with_turns: bool = True) -> History:

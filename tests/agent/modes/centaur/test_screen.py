@@ -10,7 +10,7 @@ from agent.edits.edit import Params
 from agent.llm.scripted import ScriptedModel
 from agent.modes.centaur.proposer import UNSCREENED, CentaurProposer
 from agent.modes.centaur.share import LLMTurns, model_weight
-from agent.modes.numeric import Host, NumericProposer, host_of
+from agent.modes.numeric import NumericProposer, SearchHost, host_of
 from agent.search.cmaes import CMAESearcher
 from agent.trials.trial import Origin, Proposal
 from tests.agent.modes.run_so_far import BRIEFING, context
@@ -25,17 +25,17 @@ def offered(*points: Params) -> str:
     return json.dumps({"configurations": points})
 
 
-def host() -> Host:
+def host() -> SearchHost:
     searcher = CMAESearcher(SPACE, START, seed=0)
     return host_of("CMA-ES", searcher, NumericProposer(searcher))
 
 
-def rated(own: Host, merits: Sequence[float]) -> Host:
+def rated(own: SearchHost, merits: Sequence[float]) -> SearchHost:
     """The host, whose model gives these merits: first its own point's, then those of the offered points."""
     return replace(own, merit=lambda points: merits[: len(points)])
 
 
-def decide(own: Host, reply: str, seed: int = 0) -> tuple[Proposal, Params]:
+def decide(own: SearchHost, reply: str, seed: int = 0) -> tuple[Proposal, Params]:
     """Return the proposal on a turn of the model, and the host's point."""
     seen = context(SOURCE, history(20), space=SPACE)
     turns = replace(ALWAYS, seed=seed)

@@ -3,8 +3,8 @@
 from dataclasses import replace
 
 from agent.modes.centaur_code.lineage import Family, Lineage
+from agent.trials.hybrid.turn import TurnChoice, TurnKind
 from agent.trials.trial import KeepState, Status, Trial
-from agent.trials.turn import TurnChoice, TurnKind
 from tests.agent.modes.run_so_far import baseline, trial
 
 

@@ -11,9 +11,9 @@ from agent.edits.guard import fingerprint
 from agent.modes.centaur_code.scripts import Scripts
 from agent.modes.centaur_code.tuning import RHO, Tuner, _of_ancestors
 from agent.search.space import SearchSpace
+from agent.trials.hybrid.turn import TurnKind
 from agent.trials.steering import PERSON, Approval
 from agent.trials.trial import Origin, Outcome, Status
-from agent.trials.turn import TurnKind
 from tests.agent.modes.centaur_code.made_run import SCRIPT, MadeRun
 
 TWO = SCRIPT.replace("\n\n\ndef", "\nB = 1.5  # tune: 0.1..3\n\n\ndef").replace(

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from agent.store.journal import read_history
+from agent.trials.hybrid.turn import TurnKind
 from agent.trials.trial import Trial
-from agent.trials.turn import TurnKind
 from tests.kill_anywhere.killed_runs import INSTANT, Zygote
 
 HEAD = 'TITLE: {title}\n<<<<<<< SEARCH\nORDER = "forward"\n=======\nORDER = "forward"\n{line}\n>>>>>>> REPLACE\n'

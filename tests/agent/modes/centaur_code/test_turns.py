@@ -8,8 +8,8 @@ import pytest
 from agent.modes.centaur_code.lineage import Lineage
 from agent.modes.centaur_code.turns import MARGIN, N_DUE, N_MOST, STRETCH, TurnRule, margin
 from agent.modes.proposer import Context
+from agent.trials.hybrid.turn import TurnChoice, TurnKind
 from agent.trials.trial import KeepState, Status, Trial
-from agent.trials.turn import TurnChoice, TurnKind
 from tests.agent.modes.centaur_code.test_lineage import seconds, structure, tuned
 from tests.agent.modes.run_so_far import baseline, context
 

@@ -36,6 +36,15 @@ class Offer:
             return f"{offered}, none passed the screen"
         return f"{offered}, number {self.taken + 1} {'passed the screen' if self.is_screened else 'ran unscreened'}"
 
+    @property
+    def in_full(self) -> str:
+        """The turn in words, with the share of the model and what the host's own model expected of the points."""
+        text = f"{self.description}; its share of the trials was {self.share:.0%}"
+        if self.host_merit is None:
+            return text
+        merits = ", ".join(f"{merit:.2f}" for merit in self.merits)
+        return f"{text}; expected of its points {merits}, of the searcher's {self.host_merit:.2f} (lower is better)"
+
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "Offer":
         """Return the offer of a journal. Raises TypeError for invalid data."""

@@ -8,8 +8,8 @@ the gain that `agent log` shows.
 from dataclasses import dataclass
 
 from agent.trials.history import History, stands
+from agent.trials.hybrid.turn import TurnKind
 from agent.trials.trial import Trial
-from agent.trials.turn import TurnKind
 
 
 def tuned_by(trial: Trial) -> int | None:

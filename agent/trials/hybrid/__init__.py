@@ -1,0 +1,1 @@
+"""Records of the hybrid modes: what a model offered, whose turn a trial was, and what each turn brought."""
