@@ -21,6 +21,7 @@ from tests.slurm_cluster import SlurmCluster, slurm_cluster
 
 BIGRAM = Path(__file__).parent / "tasks" / "bigram_plain"
 INSTANT = BIGRAM.parent / "instant"
+DIGITS = Path(__file__).parents[1] / "examples" / "digits"
 CANARY = "do-not-let-this-leave"
 
 
@@ -283,3 +284,29 @@ def test_a_comparison_has_the_results_of_one_at_home(cluster: SlurmCluster, tmp_
         place = json.loads((tmp_path / f"runs/far-{mode}-s0/run.json").read_text())["config"]["on"]
         assert place == "slurm"
     assert cluster.waiting() == []
+
+
+@pytest.mark.slow
+def test_gains_on_rows_are_confirmed_there_on_the_examples_of_a_run_at_home(
+    cluster: SlurmCluster, tmp_path: Path
+) -> None:
+    on = OnSlurm(tmp_path, cluster)
+    on.env["AUTOCENTAUR_CACHE"] = str(tmp_path / "cache")
+    shutil.copytree(DIGITS, tmp_path / "task", ignore=shutil.ignore_patterns("__pycache__"))
+    text = (tmp_path / "task/task.toml").read_text()
+    text = text.replace("amount = 2000", "amount = 400\ncpu_factor = 30").partition("[space]")[0]
+    space = '[space]\nLEARNING_RATE = { type = "float", low = 0.0005, high = 0.25, log = true }\n'
+    values = f"{text}[values]\nLEARNING_RATE = 0.0005\n\n[noise]\nsigma = 0.01\n\n{space}"
+    (tmp_path / "task/task.toml").write_text(values)
+    run = ("run", "--task", "task", "--mode", "random", "--trials", "4")
+    leads = {}
+    for name, place in (("far", ("--on", "slurm")), ("home", ())):
+        done = on.completed(*run, "--name", name, *place)
+        assert done.returncode == 0, done.stdout + done.stderr
+        events = map(json.loads, (tmp_path / f"runs/{name}/journal.jsonl").read_text().splitlines())
+        scores = [event["score"] for event in events if event["event"] == "slice_scored"]
+        assert all(not score.get("burned_by") for score in scores)
+        leads[name] = [score["leads"]["challenger-baseline"] for score in scores if score["leads"]]
+    assert leads["far"]  # on other slices than at home, since each is opened once
+    assert all(mean > 2 * error > 0 for mean, error in leads["far"])
+    assert on.trials("far") == on.trials("home")

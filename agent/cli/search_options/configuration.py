@@ -101,7 +101,8 @@ def configured(
             **sandboxed,
             **_agent_settings(options),
             "workers": n_workers,
-            "confirm": options.confirm and is_here,  # the models of a slice wait for each other
+            # The models of a slice of text wait for each other, which those of a slice of rows do not.
+            "confirm": options.confirm and (is_here or task.score.row.compares_labels),
             "queue": queue,
             **model,
             "prune": options.prune and task.curve is not None,

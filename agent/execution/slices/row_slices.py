@@ -9,9 +9,10 @@ import hashlib
 import json
 import shutil
 import tempfile
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from numpy.typing import NDArray
 
 from agent.errors import JournalError
 from agent.execution.scoring.measures import Labels, Outputs, measured
-from agent.execution.scoring.predictions import Examples, predicted
+from agent.execution.scoring.predictions import Answer, Examples, predicted
 from agent.execution.scoring.scoring_job import observed
 from agent.execution.slices.row_lead import SHARES, row_lead
 from agent.execution.slices.source import Burned, Contender, Openings
@@ -31,9 +32,12 @@ from agent.task.task import Task
 from agent.task.unseen.division import Division
 from agent.trials.keeping.noise import Lead
 from agent.trials.trial import Score
+from sandbox.errors import JobLostError
 from sandbox.job import Sandbox
 
 HASHES = "answers.json"
+MAX_LOST = 3  # answers of a model in a row that are lost with their jobs, after which the run stops
+_INPUTS = "inputs-"
 FEWEST_OTHERS = 10  # of a slice without its commonest label: leaving some out must not make the measure undefined
 SHARE_CHANGED = 0.1  # of examples that one of two models gets right and the other wrong: a rule of thumb
 LACKS_PREDICT = "the score program cannot answer about a part of its examples; docs/tasks.md says what it must do"
@@ -118,22 +122,25 @@ class RowSlices:
         """
         jobs: list[Mapping[str, Any]] = []
         answers: dict[str, bytes] = {}
-        with self._shown(numbers) as examples:
+        with self._shown(numbers, folder) as examples:
             for model in reversed(models):
                 kept, name = folder / f"{model.name}.bin", f"predict-{model.name}"
                 if kept.is_file() and kept.stat().st_size == examples.n_bytes:
                     answers[model.name] = kept.read_bytes()  # of a killed process, for the same files
                     continue
-                found = predicted(
-                    self._task,
-                    self._sandbox,
-                    examples,
-                    files=model.files,
-                    artifact=model.artifact,
-                    into=folder / f"{name}.answer",
-                    log=folder / f"{name}.log",
-                    label=f"{label}/{name}",
-                    baseline=score,
+                found = _until_known(
+                    partial(
+                        predicted,
+                        self._task,
+                        self._sandbox,
+                        examples,
+                        files=model.files,
+                        artifact=model.artifact,
+                        into=folder / f"{name}.answer",
+                        log=folder / f"{name}.log",
+                        label=f"{label}/{name}",
+                        baseline=score,
+                    )
                 )
                 jobs.append(observed(name, found.execution, examples.n_bytes))
                 if found.outputs is None:
@@ -144,9 +151,11 @@ class RowSlices:
         return answers
 
     @contextmanager
-    def _shown(self, numbers: NDArray[np.int64]) -> Iterator[Examples]:
-        """Yield some examples, with their inputs in a temporary file."""
-        with tempfile.TemporaryDirectory(prefix="autocentaur-rows-") as private:  # its mode is 0700
+    def _shown(self, numbers: NDArray[np.int64], folder: Path) -> Iterator[Examples]:
+        """Yield some examples, with their inputs in a file in `folder` for a while, which nodes of a cluster see."""
+        for left in folder.glob(f"{_INPUTS}*"):  # by a killed process
+            shutil.rmtree(left, ignore_errors=True)
+        with tempfile.TemporaryDirectory(prefix=_INPUTS, dir=folder) as private:  # its mode is 0700
             inputs = Path(private, "inputs.bin")
             inputs.write_bytes(self._division.inputs_of(numbers))
             inputs.chmod(0o644)  # whatever the umask: a job of another user needs no copy
@@ -198,6 +207,18 @@ def why_too_alike(task: Task, examples: Examples, division: Division) -> str | N
         f"a slice of {division.n_rows} validation examples has {fewest} whose label is not the commonest one, and "
         f"{measure} needs {FEWEST_OTHERS} for a standard error"
     )
+
+
+def _until_known(ask: Callable[[], Answer]) -> Answer:
+    """Return a model's answer; ask again if its job is lost, since nobody has read an answer then.
+
+    Raises:
+        JobLostError: MAX_LOST jobs in a row were lost.
+    """
+    for _ in range(MAX_LOST - 1):
+        with suppress(JobLostError):
+            return ask()
+    return ask()
 
 
 def _outputs(answer: bytes, n: int) -> Outputs:

@@ -20,6 +20,7 @@ from agent.task.corpus import Corpus
 from agent.task.task import Task
 from agent.task.unseen.division import prepare_division
 from agent.trials.trial import Score
+from sandbox.errors import JobLostError
 from sandbox.job import Execution, Job, StoppedBy
 
 N = 1000
@@ -68,11 +69,16 @@ class Models:
         self.seen: list[tuple[str, Numbers]] = []
         self.mounts: list[Path] = []
         self.dies_at: str | None = None
+        self.loses = 0  # so many jobs are lost at first
+        self.n_lost = 0
 
     def run(self, job: Job) -> Execution:
         name = job.label.rpartition("-")[2]
         if name == self.dies_at:
             raise KeyboardInterrupt
+        self.n_lost += 1
+        if self.n_lost <= self.loses:
+            raise JobLostError("its node is gone", "n1")
         shown = next(mount.source for mount in job.mounts if mount.target == "/data/inputs.bin")
         numbers = np.fromfile(shown, "<i8")
         self.seen.append((name, numbers))
@@ -181,6 +187,29 @@ def test_answers_on_the_disk_are_used_again_and_nobody_is_asked_twice(place: Pla
     (place.folder / "champion.bin").write_bytes(bytes((place.folder / "champion.bin").stat().st_size))
     with pytest.raises(JournalError, match=r"an answer in .*slice has changed since it was given"):
         slices.ask(0, ALL, None, folder=place.folder, label="r/slice-000")
+
+
+def test_a_model_whose_job_is_lost_is_asked_again_and_the_run_stops_only_after_three(
+    place: Place, models: Models
+) -> None:
+    names = ("baseline", "champion", "challenger")
+    models.loses = 2
+    asked = place.slices(models).ask(0, contenders(*names), None, folder=place.folder, label="RUN/slice-000")
+    assert not isinstance(asked, Burned)
+    assert [name for name, _ in models.seen] == ["challenger", "champion", "baseline"]
+    assert not list(place.folder.glob("inputs-*"))
+    models.n_lost, models.loses = 0, 3
+    with pytest.raises(JobLostError, match="its node is gone"):
+        place.slices(models).ask(1, contenders(*names), None, folder=place.folder / "1", label="RUN/slice-001")
+
+
+def test_inputs_are_in_the_folder_of_the_slice_which_the_nodes_of_a_cluster_see(place: Place, models: Models) -> None:
+    left = place.folder / "inputs-of-a-killed-process"
+    left.mkdir(parents=True)
+    asked = place.slices(models).ask(0, contenders("baseline"), None, folder=place.folder, label="RUN/slice-000")
+    assert not isinstance(asked, Burned)
+    assert [path.is_relative_to(place.folder) for path in models.mounts if path.name == "inputs.bin"] == [True]
+    assert not list(place.folder.glob("inputs-*"))
 
 
 def test_a_model_without_an_answer_burns_the_slice(place: Place) -> None:
