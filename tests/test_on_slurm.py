@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -45,11 +46,18 @@ class OnSlurm:
             "OPENAI_API_KEY": CANARY,
         }
         self.env = {name: value for name, value in self.env.items() if value}
+        self._started: list[subprocess.Popen[str]] = []
+
+    def close(self) -> None:
+        """Kill what still runs, as after a failed check."""
+        for process in self._started:
+            process.kill()
+            process.wait()
 
     def start(self, *argv: str) -> "subprocess.Popen[str]":
         """Start `agent ARGV` in a process of its own, whose output goes to a file."""
         with (self.folder / "said").open("a") as said:
-            return subprocess.Popen(
+            process = subprocess.Popen(
                 [sys.executable, "-m", "agent", *argv],
                 cwd=self.folder,
                 env=self.env,
@@ -57,6 +65,8 @@ class OnSlurm:
                 stderr=said,
                 text=True,
             )
+        self._started.append(process)
+        return process
 
     def completed(self, *argv: str) -> "subprocess.CompletedProcess[str]":
         return agent(*argv, cwd=self.folder, env=self.env)
@@ -83,18 +93,32 @@ class OnSlurm:
         }
 
 
-def as_at_home(on: OnSlurm, cluster: SlurmCluster, options: tuple[str, ...]) -> None:
-    """Check a run of eight trials, four at once, that is killed and loses a node, against one on this machine."""
-    common = ("--mode", "random", "--trials", "8", "--no-confirm", *options)
+@pytest.fixture
+def on(cluster: SlurmCluster, tmp_path: Path) -> Iterator[OnSlurm]:
+    with closing(OnSlurm(tmp_path, cluster)) as on:
+        yield on
+
+
+def as_at_home(
+    on: OnSlurm, cluster: SlurmCluster, options: tuple[str, ...], *, n_trials: int = 8, patience: float = 600.0
+) -> None:
+    """Check a run, with four trials at once, that is killed and loses a node, against one on this machine.
+
+    Args:
+        patience: seconds to wait for a few of its trials.
+    """
+    common = ("--mode", "random", "--trials", str(n_trials), "--no-confirm", *options)
     running = on.start("run", *common, "--name", "far", "--on", "slurm", "--workers", "4")
-    wait_until(lambda: running.poll() is not None or on.has_begun("far", 2))
+    wait_until(lambda: running.poll() is not None or on.has_begun("far", n_trials // 4), patience)
     assert running.poll() is None, on.said
     os.kill(running.pid, signal.SIGKILL)
     running.wait()
 
     resumed = on.start("resume", "far")
     n_before = len(on.history("far").by_finish)
-    wait_until(lambda: resumed.poll() is not None or (on.has_begun("far", n_before + 1) and bool(cluster.busy())))
+    wait_until(
+        lambda: resumed.poll() is not None or (on.has_begun("far", n_before + 1) and bool(cluster.busy())), patience
+    )
     assert resumed.poll() is None, on.said
     cluster.lose_node(cluster.busy()[0])
     assert resumed.wait() == 0, on.said
@@ -102,7 +126,7 @@ def as_at_home(on: OnSlurm, cluster: SlurmCluster, options: tuple[str, ...]) -> 
     at_home = on.completed("run", *common, "--name", "home")
     assert at_home.returncode == 0, at_home.stderr
     assert on.trials("far") == on.trials("home")
-    assert len(on.trials("far")) == 8
+    assert len(on.trials("far")) == n_trials
     far = on.history("far")
     assert any(trial.lost for trial in far.trials), on.said
     assert not (on.folder / "runs/far/jobs").exists()
@@ -114,20 +138,19 @@ def as_at_home(on: OnSlurm, cluster: SlurmCluster, options: tuple[str, ...]) -> 
 
 
 @pytest.mark.slow
-def test_a_killed_run_that_loses_a_node_has_the_trials_of_one_at_home(cluster: SlurmCluster, tmp_path: Path) -> None:
-    as_at_home(OnSlurm(tmp_path, cluster), cluster, ("--task", str(BIGRAM)))
+def test_a_killed_run_that_loses_a_node_has_the_trials_of_one_at_home(on: OnSlurm, cluster: SlurmCluster) -> None:
+    as_at_home(on, cluster, ("--task", str(BIGRAM)))
 
 
 @pytest.mark.long
-def test_the_bundled_task_is_the_same_there(cluster: SlurmCluster, tmp_path: Path) -> None:
-    as_at_home(OnSlurm(tmp_path, cluster), cluster, ())
+def test_the_bundled_task_is_the_same_there(on: OnSlurm, cluster: SlurmCluster) -> None:
+    as_at_home(on, cluster, (), patience=4 * 3600.0)
 
 
 @pytest.mark.slow
 def test_nodes_whose_sandbox_fails_cost_attempts_and_end_the_run_only_when_all_do(
-    cluster: SlurmCluster, tmp_path: Path
+    on: OnSlurm, cluster: SlurmCluster
 ) -> None:
-    on = OnSlurm(tmp_path, cluster)
     first, *others = cluster.nodes  # Slurm gives jobs to the first that is free
     cluster.break_sandbox(first)
     run = ("run", "--task", str(INSTANT), "--mode", "random", "--trials", "4", "--name", "r", "--no-confirm")
@@ -154,8 +177,9 @@ def test_nodes_whose_sandbox_fails_cost_attempts_and_end_the_run_only_when_all_d
 
 
 @pytest.mark.slow
-def test_what_a_cluster_cannot_do_is_refused_before_the_first_trial(cluster: SlurmCluster, tmp_path: Path) -> None:
-    on = OnSlurm(tmp_path, cluster)
+def test_what_a_cluster_cannot_do_is_refused_before_the_first_trial(
+    on: OnSlurm, cluster: SlurmCluster, tmp_path: Path
+) -> None:
     run = ("run", "--task", str(BIGRAM), "--mode", "random", "--trials", "2")
     refused = {
         "slurm:nowhere": (4, "invalid partition specified: nowhere"),
@@ -177,8 +201,7 @@ def test_what_a_cluster_cannot_do_is_refused_before_the_first_trial(cluster: Slu
 
 
 @pytest.mark.slow
-def test_a_run_goes_on_in_another_part_of_the_cluster_and_nowhere_else(cluster: SlurmCluster, tmp_path: Path) -> None:
-    on = OnSlurm(tmp_path, cluster)
+def test_a_run_goes_on_in_another_part_of_the_cluster_and_nowhere_else(on: OnSlurm, tmp_path: Path) -> None:
     done = on.completed(
         "run", "--task", str(BIGRAM), "--mode", "random", "--trials", "1", "--on", "slurm", "--name", "r"
     )
@@ -199,8 +222,7 @@ def test_a_run_goes_on_in_another_part_of_the_cluster_and_nowhere_else(cluster: 
 
 
 @pytest.mark.slow
-def test_an_interrupt_cancels_the_jobs_of_a_run(cluster: SlurmCluster, tmp_path: Path) -> None:
-    on = OnSlurm(tmp_path, cluster)
+def test_an_interrupt_cancels_the_jobs_of_a_run(on: OnSlurm, cluster: SlurmCluster, tmp_path: Path) -> None:
     cluster.close_nodes()
     running = on.start(
         "run", "--task", str(INSTANT), "--mode", "random", "--trials", "2", "--on", "slurm", "--name", "r"
@@ -218,8 +240,7 @@ def test_an_interrupt_cancels_the_jobs_of_a_run(cluster: SlurmCluster, tmp_path:
 
 
 @pytest.mark.slow
-def test_the_doctor_examines_a_node_by_jobs_there(cluster: SlurmCluster, tmp_path: Path) -> None:
-    on = OnSlurm(tmp_path, cluster)
+def test_the_doctor_examines_a_node_by_jobs_there(on: OnSlurm, cluster: SlurmCluster, tmp_path: Path) -> None:
     shutil.copytree(INSTANT, tmp_path / "task")
     with (tmp_path / "task/task.toml").open("a") as table:
         table.write("\n[cluster]\ngpus = 1\n")
@@ -245,8 +266,9 @@ def test_the_doctor_examines_a_node_by_jobs_there(cluster: SlurmCluster, tmp_pat
 
 @pytest.mark.slow
 @pytest.mark.parametrize("when", ["its job waits", "its job runs"])
-def test_a_doctor_that_is_interrupted_leaves_nothing(cluster: SlurmCluster, tmp_path: Path, when: str) -> None:
-    on = OnSlurm(tmp_path, cluster)
+def test_a_doctor_that_is_interrupted_leaves_nothing(
+    on: OnSlurm, cluster: SlurmCluster, tmp_path: Path, when: str
+) -> None:
     left = tmp_path / "runs" / ".doctor-of-a-killed-one"
     left.mkdir(parents=True)
     os.utime(left, (0, 0))
@@ -264,8 +286,7 @@ def test_a_doctor_that_is_interrupted_leaves_nothing(cluster: SlurmCluster, tmp_
 
 
 @pytest.mark.slow
-def test_a_comparison_has_the_results_of_one_at_home(cluster: SlurmCluster, tmp_path: Path) -> None:
-    on = OnSlurm(tmp_path, cluster)
+def test_a_comparison_has_the_results_of_one_at_home(on: OnSlurm, cluster: SlurmCluster, tmp_path: Path) -> None:
     common = ("--task", str(INSTANT), "--modes", "random,tpe", "--seeds", "1", "--trials", "3", "--no-confirm")
     running = on.start("compare", *common, "--name", "far", "--on", "slurm", "--workers", "2")
     journal = tmp_path / "runs/far-random-s0/journal.jsonl"
@@ -287,10 +308,7 @@ def test_a_comparison_has_the_results_of_one_at_home(cluster: SlurmCluster, tmp_
 
 
 @pytest.mark.slow
-def test_gains_on_rows_are_confirmed_there_on_the_examples_of_a_run_at_home(
-    cluster: SlurmCluster, tmp_path: Path
-) -> None:
-    on = OnSlurm(tmp_path, cluster)
+def test_gains_on_rows_are_confirmed_there_on_the_examples_of_a_run_at_home(on: OnSlurm, tmp_path: Path) -> None:
     on.env["AUTOCENTAUR_CACHE"] = str(tmp_path / "cache")
     shutil.copytree(DIGITS, tmp_path / "task", ignore=shutil.ignore_patterns("__pycache__"))
     text = (tmp_path / "task/task.toml").read_text()

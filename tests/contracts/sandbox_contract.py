@@ -70,9 +70,9 @@ def wait_for(condition: Callable[[], bool], *, while_alive: threading.Thread) ->
         time.sleep(0.01)
 
 
-def wait_until(condition: Callable[[], bool]) -> None:
-    """Return once `condition` holds; fail after ten minutes."""
-    deadline = time.monotonic() + 600
+def wait_until(condition: Callable[[], bool], seconds: float = 600.0) -> None:
+    """Return once `condition` holds; fail after so many seconds."""
+    deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "waited in vain"
         time.sleep(0.01)

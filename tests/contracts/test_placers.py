@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from agent.execution.placement.job_queue import JobNeeds
 from agent.execution.placement.placed_job import Timeouts
 from agent.execution.placement.placing import PlacingSandbox
 from agent.execution.placement.queue_waits import read_waits
@@ -324,6 +325,17 @@ class TestSlurm(PlacerContract, LosesNodes):
         running.join(*jobs)
         assert len([line for line in said if "the partition is down" in line]) == 1, said
         assert read_waits(tmp_path / "jobs") == {}
+
+    def test_nodes_to_avoid_add_to_those_that_the_task_excludes(self, cluster: SlurmCluster, tmp_path: Path) -> None:
+        request = JobRequest.of(job_in(tmp_path, "pass"), InnerSandbox(), needs_gpu=False)
+        folder = JobFolder(tmp_path / f"RUN-0007-train.a1.{request.token[:8]}")
+        folder.create(request)
+        queue = Slurm(ClusterSpec(sbatch=("--exclude=n[1-2]",)))
+        queue.submit(folder.path.name, folder.path, JobNeeds(1, 500, 0, 600.0, avoided=("n3",)))
+        wait_until(lambda: folder.result(request.token) is not None)
+        started = folder.started()
+        assert started is not None
+        assert started.node == "n4"
 
     def test_what_the_cluster_refuses_for_good_is_an_error(self, cluster: SlurmCluster, tmp_path: Path) -> None:
         cluster.refuse_jobs(INVALID_ACCOUNT, "no such account")
