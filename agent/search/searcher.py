@@ -25,8 +25,8 @@ class Searcher(Protocol):
     def tell(self, number: int, params: Params, loss: float | None) -> None:
         """Report the result of trial `number`, which ran with `params`; these may differ from the point of `ask`.
 
-        `loss` is minimised; None means that the trial ran and failed. A number for which no point was
-        asked for, is an additional trial, such as the baseline: the searcher learns from it what it can.
+        `loss` is minimised; None means that the trial ran and failed. A number without a point is that of an
+        additional trial, such as the baseline: the searcher learns from it what it can.
         """
         ...
 

@@ -6,8 +6,9 @@ improvement. A trial of the model changes the logarithm of its weight by RATE ti
 mean gain. The weight stays between LEAST and 1, so that neither a long good time nor a long bad one has to be undone.
 
 The worst case: a model whose points never bring anything. Each of its trials multiplies the weight by at most
-exp(-RATE * LEAST_MEAN) = 0.45, so that 3 of them bring it from FIRST to LEAST, and from then on it has LEAST of the
-largest share: 3 % of the trials where that is 30 %. Of 300 trials it has about 12.
+exp(-RATE * LEAST_MEAN) = 0.45, so that 2 of them bring it from FIRST to LEAST, and from then on it has LEAST of the
+largest share: 3 % of the trials where that is 30 %. Of 300 trials it has about 10, even if all its points pass the
+screen.
 """
 
 import math

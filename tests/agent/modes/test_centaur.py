@@ -375,6 +375,21 @@ def test_an_answer_is_told_in_the_place_of_the_shown_point() -> None:
     assert resumed.propose(after).shown == told.ask(21)
 
 
+@pytest.mark.parametrize("kept", [False, True])
+def test_after_an_offered_point_the_hosts_own_runs_and_cma_es_goes_on_as_without_it(kept: bool) -> None:
+    proposal, point = decide([answer()])
+    ran = trial(20, loss=2.3 if kept else 2.7, kept=kept, params=proposal.params, offer=proposal.offer, shown=point)
+    trials, alone = [*history(20), ran], CMAESearcher(SPACE, START, seed=0)
+    for past in history(20)[1:]:
+        alone.tell(past.number, alone.ask(past.number), past.val_loss)
+    host = centaur(ScriptedModel([]), turns=LLMTurns(0, warmup=99))
+    for number in range(21, 40):
+        own = host.propose(context(SOURCE, trials, space=SPACE)).params
+        assert own == alone.ask(number)
+        alone.tell(number, own, 2.6)
+        trials.append(trial(number, loss=2.6, origin=Origin.SEARCHER, params=own))
+
+
 def test_a_point_that_never_ran_in_an_earlier_version_is_the_next_to_be_shown() -> None:
     _, point = decide([answer()])
     refused = trial(20, status=Status.DUPLICATE, params=START, refused=Status.DUPLICATE, shown=point)
