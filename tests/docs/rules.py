@@ -59,6 +59,7 @@ SMALLEST: dict[str, dict[str, str] | None] = {
     "benchmarks.autoresearch.fit": None,
     "benchmarks.confirmation": None,  # needs the bundled pool
     "benchmarks.early_stopping": None,
+    "benchmarks.edits_night": {"--seeds": "1", "--trials": "2", "--runs": "DIR", "--text": "docs/*.md"},
     "benchmarks.embedded_edits": {"--replies": "1", "--forms": "lines"},
     "benchmarks.faults": {"--only": "missing_worktree"},
     "benchmarks.in_flight": {"--seeds": "2", "--trials": "8", "--processes": "1"},
