@@ -31,6 +31,7 @@ _ROWS = (
     Extra("wandb", ("wandb",), "`--track wandb`"),
     Extra("dataframe", ("pandas",), "`to_dataframe()` of `agent.api`"),
     Extra("parquet", ("pyarrow",), "parquet files as the text of the bundled task"),
+    Extra("ray", ("ray",), "`--on ray`"),
     Extra("socks", ("socksio",), "a model endpoint behind a SOCKS proxy"),
 )
 EXTRAS = {row.name: row for row in _ROWS}

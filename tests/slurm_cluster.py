@@ -34,7 +34,7 @@ end
 """Lets the controller refuse jobs as the limits of an account do, which would need a database."""
 INVALID_ACCOUNT, VIOLATES_POLICY = 2045, 2050
 """Errors of the controller, by their numbers in slurm_errno.h."""
-_OWN_DEVICES = """
+OWN_DEVICES = """
 mount --rbind /dev "$ALL"
 mount -t tmpfs -o mode=755 tmpfs /dev
 for each in "$ALL"/*; do
@@ -122,7 +122,7 @@ class SlurmCluster:
 
     def start_node(self, node: str) -> None:
         """Start the daemon of a node."""
-        command = f"{_OWN_DEVICES}\nexec {_program('slurmd')} -D -N {node}"
+        command = f"{OWN_DEVICES}\nexec {_program('slurmd')} -D -N {node}"
         (self.folder / f"dev-{node}").mkdir(exist_ok=True)
         names = " ".join(f"/dev/nvidia{number}" for number in range(self._n_gpus))
         self._start(

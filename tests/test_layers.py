@@ -94,6 +94,7 @@ OWNERS = {
     "mlflow": {"agent/report/trackers/mlflow_tracker.py"},
     "tensorboardX": {"agent/report/trackers/tensorboard_tracker.py"},
     "wandb": {"agent/report/trackers/wandb_tracker.py"},
+    "ray": {f"agent/execution/placement/on_ray/{name}.py" for name in ("driver", "node_task")},
     "torch": {"agent/execution/speed/probe_workload.py"},
 }
 
@@ -253,7 +254,7 @@ def test_importing_everything_does_nothing(tmp_path: Path) -> None:
 
 def test_help_imports_nothing_slow() -> None:
     slow = ["torch", "optuna", "docker", "httpx2", "git", "cma", "numpy", "pydantic", "rich", "xllamacpp"]
-    slow += ["matplotlib", "jinja2", "mcp", "starlette", "uvicorn"]
+    slow += ["matplotlib", "jinja2", "mcp", "starlette", "uvicorn", "ray"]
     program = (
         "import sys\nfrom agent.cli.main import main\nsys.argv = ['agent', '--help']\n"
         f"try:\n    main()\nexcept SystemExit:\n    print([name for name in {slow!r} if name in sys.modules])"

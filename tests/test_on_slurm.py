@@ -7,23 +7,20 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from agent.store.journal import read_history
 from agent.store.paths import RunsFolder
-from agent.trials.history import History
-from tests.commands import agent
 from tests.contracts.sandbox_contract import wait_until
+from tests.on_cluster import OnCluster, as_at_home
 from tests.slurm_cluster import SlurmCluster, slurm_cluster
 
 BIGRAM = Path(__file__).parent / "tasks" / "bigram_plain"
 INSTANT = BIGRAM.parent / "instant"
 DIGITS = Path(__file__).parents[1] / "examples" / "digits"
-CANARY = "do-not-let-this-leave"
 
 
 @pytest.fixture
@@ -32,124 +29,25 @@ def cluster() -> Iterator[SlurmCluster]:
         yield cluster
 
 
-class OnSlurm:
-    """Runs in one folder, of real processes."""
-
-    def __init__(self, folder: Path, cluster: SlurmCluster) -> None:
-        self.folder = folder
-        self.env = {
-            "PATH": os.environ["PATH"],
-            "XDG_CACHE_HOME": os.environ.get("XDG_CACHE_HOME", ""),
-            "HOME": os.environ["HOME"],
-            "AUTOCENTAUR_TRUST": "1",
-            "SLURM_CONF": str(cluster.configuration),
-            "OPENAI_API_KEY": CANARY,
-        }
-        self.env = {name: value for name, value in self.env.items() if value}
-        self._started: list[subprocess.Popen[str]] = []
-
-    def close(self) -> None:
-        """Kill what still runs, as after a failed check."""
-        for process in self._started:
-            process.kill()
-            process.wait()
-
-    def start(self, *argv: str) -> "subprocess.Popen[str]":
-        """Start `agent ARGV` in a process of its own, whose output goes to a file."""
-        with (self.folder / "said").open("a") as said:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "agent", *argv],
-                cwd=self.folder,
-                env=self.env,
-                stdout=said,
-                stderr=said,
-                text=True,
-            )
-        self._started.append(process)
-        return process
-
-    def completed(self, *argv: str) -> "subprocess.CompletedProcess[str]":
-        return agent(*argv, cwd=self.folder, env=self.env)
-
-    def history(self, run: str) -> History:
-        return read_history(RunsFolder(self.folder / "runs").run(run).journal)
-
-    def has_begun(self, run: str, n_finished: int) -> bool:
-        """Whether so many trials have ended, and others are in flight."""
-        journal = self.folder / "runs" / run / "journal.jsonl"
-        if not journal.exists():
-            return False
-        history = self.history(run)
-        return len(history.by_finish) >= n_finished and len(history.in_flight) > 1
-
-    @property
-    def said(self) -> str:
-        return (self.folder / "said").read_text()
-
-    def trials(self, run: str) -> Mapping[int, object]:
-        return {
-            trial.number: (trial.proposal.params, trial.outcome and (trial.outcome.status, trial.outcome.val_loss))
-            for trial in self.history(run).trials
-        }
-
-
 @pytest.fixture
-def on(cluster: SlurmCluster, tmp_path: Path) -> Iterator[OnSlurm]:
-    with closing(OnSlurm(tmp_path, cluster)) as on:
+def on(cluster: SlurmCluster, tmp_path: Path) -> Iterator[OnCluster]:
+    with closing(OnCluster(tmp_path, "slurm", {"SLURM_CONF": str(cluster.configuration)})) as on:
         yield on
 
 
-def as_at_home(
-    on: OnSlurm, cluster: SlurmCluster, options: tuple[str, ...], *, n_trials: int = 8, patience: float = 600.0
-) -> None:
-    """Check a run, with four trials at once, that is killed and loses a node, against one on this machine.
-
-    Args:
-        patience: seconds to wait for a few of its trials.
-    """
-    common = ("--mode", "random", "--trials", str(n_trials), "--no-confirm", *options)
-    running = on.start("run", *common, "--name", "far", "--on", "slurm", "--workers", "4")
-    wait_until(lambda: running.poll() is not None or on.has_begun("far", n_trials // 4), patience)
-    assert running.poll() is None, on.said
-    os.kill(running.pid, signal.SIGKILL)
-    running.wait()
-
-    resumed = on.start("resume", "far")
-    n_before = len(on.history("far").by_finish)
-    wait_until(
-        lambda: resumed.poll() is not None or (on.has_begun("far", n_before + 1) and bool(cluster.busy())), patience
-    )
-    assert resumed.poll() is None, on.said
-    cluster.lose_node(cluster.busy()[0])
-    assert resumed.wait() == 0, on.said
-
-    at_home = on.completed("run", *common, "--name", "home")
-    assert at_home.returncode == 0, at_home.stderr
-    assert on.trials("far") == on.trials("home")
-    assert len(on.trials("far")) == n_trials
-    far = on.history("far")
-    assert any(trial.lost for trial in far.trials), on.said
-    assert not (on.folder / "runs/far/jobs").exists()
-    assert CANARY not in "".join(
-        path.read_text(errors="replace") for path in (on.folder / "runs/far").rglob("*") if path.is_file()
-    )
-    verified = on.completed("log", "far", "--verify")
-    assert verified.returncode == 0, verified.stdout + verified.stderr
-
-
 @pytest.mark.slow
-def test_a_killed_run_that_loses_a_node_has_the_trials_of_one_at_home(on: OnSlurm, cluster: SlurmCluster) -> None:
+def test_a_killed_run_that_loses_a_node_has_the_trials_of_one_at_home(on: OnCluster, cluster: SlurmCluster) -> None:
     as_at_home(on, cluster, ("--task", str(BIGRAM)))
 
 
 @pytest.mark.long
-def test_the_bundled_task_is_the_same_there(on: OnSlurm, cluster: SlurmCluster) -> None:
+def test_the_bundled_task_is_the_same_there(on: OnCluster, cluster: SlurmCluster) -> None:
     as_at_home(on, cluster, (), patience=4 * 3600.0)
 
 
 @pytest.mark.slow
 def test_nodes_whose_sandbox_fails_cost_attempts_and_end_the_run_only_when_all_do(
-    on: OnSlurm, cluster: SlurmCluster
+    on: OnCluster, cluster: SlurmCluster
 ) -> None:
     first, *others = cluster.nodes  # Slurm gives jobs to the first that is free
     cluster.break_sandbox(first)
@@ -178,7 +76,7 @@ def test_nodes_whose_sandbox_fails_cost_attempts_and_end_the_run_only_when_all_d
 
 @pytest.mark.slow
 def test_what_a_cluster_cannot_do_is_refused_before_the_first_trial(
-    on: OnSlurm, cluster: SlurmCluster, tmp_path: Path
+    on: OnCluster, cluster: SlurmCluster, tmp_path: Path
 ) -> None:
     run = ("run", "--task", str(BIGRAM), "--mode", "random", "--trials", "2")
     refused = {
@@ -201,7 +99,7 @@ def test_what_a_cluster_cannot_do_is_refused_before_the_first_trial(
 
 
 @pytest.mark.slow
-def test_a_run_goes_on_in_another_part_of_the_cluster_and_nowhere_else(on: OnSlurm, tmp_path: Path) -> None:
+def test_a_run_goes_on_in_another_part_of_the_cluster_and_nowhere_else(on: OnCluster, tmp_path: Path) -> None:
     done = on.completed(
         "run", "--task", str(BIGRAM), "--mode", "random", "--trials", "1", "--on", "slurm", "--name", "r"
     )
@@ -222,7 +120,7 @@ def test_a_run_goes_on_in_another_part_of_the_cluster_and_nowhere_else(on: OnSlu
 
 
 @pytest.mark.slow
-def test_an_interrupt_cancels_the_jobs_of_a_run(on: OnSlurm, cluster: SlurmCluster, tmp_path: Path) -> None:
+def test_an_interrupt_cancels_the_jobs_of_a_run(on: OnCluster, cluster: SlurmCluster, tmp_path: Path) -> None:
     cluster.close_nodes()
     running = on.start(
         "run", "--task", str(INSTANT), "--mode", "random", "--trials", "2", "--on", "slurm", "--name", "r"
@@ -240,7 +138,7 @@ def test_an_interrupt_cancels_the_jobs_of_a_run(on: OnSlurm, cluster: SlurmClust
 
 
 @pytest.mark.slow
-def test_the_doctor_examines_a_node_by_jobs_there(on: OnSlurm, cluster: SlurmCluster, tmp_path: Path) -> None:
+def test_the_doctor_examines_a_node_by_jobs_there(on: OnCluster, cluster: SlurmCluster, tmp_path: Path) -> None:
     shutil.copytree(INSTANT, tmp_path / "task")
     with (tmp_path / "task/task.toml").open("a") as table:
         table.write("\n[cluster]\ngpus = 1\n")
@@ -267,7 +165,7 @@ def test_the_doctor_examines_a_node_by_jobs_there(on: OnSlurm, cluster: SlurmClu
 @pytest.mark.slow
 @pytest.mark.parametrize("when", ["its job waits", "its job runs"])
 def test_a_doctor_that_is_interrupted_leaves_nothing(
-    on: OnSlurm, cluster: SlurmCluster, tmp_path: Path, when: str
+    on: OnCluster, cluster: SlurmCluster, tmp_path: Path, when: str
 ) -> None:
     left = tmp_path / "runs" / ".doctor-of-a-killed-one"
     left.mkdir(parents=True)
@@ -286,7 +184,7 @@ def test_a_doctor_that_is_interrupted_leaves_nothing(
 
 
 @pytest.mark.slow
-def test_a_comparison_has_the_results_of_one_at_home(on: OnSlurm, cluster: SlurmCluster, tmp_path: Path) -> None:
+def test_a_comparison_has_the_results_of_one_at_home(on: OnCluster, cluster: SlurmCluster, tmp_path: Path) -> None:
     common = ("--task", str(INSTANT), "--modes", "random,tpe", "--seeds", "1", "--trials", "3", "--no-confirm")
     running = on.start("compare", *common, "--name", "far", "--on", "slurm", "--workers", "2")
     journal = tmp_path / "runs/far-random-s0/journal.jsonl"
@@ -308,7 +206,7 @@ def test_a_comparison_has_the_results_of_one_at_home(on: OnSlurm, cluster: Slurm
 
 
 @pytest.mark.slow
-def test_gains_on_rows_are_confirmed_there_on_the_examples_of_a_run_at_home(on: OnSlurm, tmp_path: Path) -> None:
+def test_gains_on_rows_are_confirmed_there_on_the_examples_of_a_run_at_home(on: OnCluster, tmp_path: Path) -> None:
     on.env["AUTOCENTAUR_CACHE"] = str(tmp_path / "cache")
     shutil.copytree(DIGITS, tmp_path / "task", ignore=shutil.ignore_patterns("__pycache__"))
     text = (tmp_path / "task/task.toml").read_text()

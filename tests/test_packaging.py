@@ -148,6 +148,7 @@ def search(mode: str, *more: str) -> tuple[str, ...]:
         ("mlflow", search("random", "--track", "mlflow")),
         ("tensorboard", search("random", "--track", "tensorboard")),
         ("wandb", search("random", "--track", "wandb")),
+        ("ray", search("random", "--on", "ray")),
     ],
     ids=lambda value: value if isinstance(value, str) else value[0],
 )  # fmt: skip

@@ -102,7 +102,10 @@ def doctor(
     ] = None,
     on: Annotated[
         str | None,
-        typer.Option(metavar="PLACE", help="Check the nodes of a cluster too, with jobs there: slurm[:PARTITION]."),
+        typer.Option(
+            metavar="PLACE",
+            help="Check the nodes of a cluster too, with jobs there: slurm[:PARTITION] or ray[:HOST:PORT].",
+        ),
     ] = None,
     runs: Runs = DEFAULT_RUNS,
     json_: Json = False,

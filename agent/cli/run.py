@@ -130,7 +130,8 @@ def resume(
         typer.Option("--accept-changed", metavar="WHAT", help="Resume although this has changed, e.g. torch."),
     ] = [],  # noqa: B006 (typer copies it)
     on: Annotated[
-        str | None, typer.Option(metavar="PLACE", help="Continue in another part of the cluster: slurm:PARTITION.")
+        str | None,
+        typer.Option(metavar="PLACE", help="Continue in another part of the cluster: slurm:PARTITION, ray:HOST:PORT."),
     ] = None,
     workers: Workers = None,
     queue: Queue = None,

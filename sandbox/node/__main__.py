@@ -41,15 +41,18 @@ def _cancelled_by_signals() -> Iterator[_Cancelled]:
             signal.signal(number, handler)
 
 
-def run_on_node(path: Path) -> int:
-    """Run the job of the folder `path`, unless it was started before, and record how it ended; return an exit code."""
+def run_on_node(path: Path, node: str = "") -> int:
+    """Run the job of the folder `path`, unless it was started before, and record how it ended; return an exit code.
+
+    `node`: the name of this node; empty: what Slurm calls it, or else its host name.
+    """
     folder = JobFolder(path)
     request = folder.request()
     if request is None:
         print(f"there is no request in {path}: is it on a file system that the nodes share?")
         return 2
     gpus = given_gpus() if request.needs_gpu else ()
-    node = os.environ.get("SLURMD_NODENAME") or platform.node()
+    node = node or os.environ.get("SLURMD_NODENAME") or platform.node()
     if folder.is_stop_requested() or not folder.start(Started(node, ",".join(gpus), time.time())):
         return 0
     with _cancelled_by_signals() as cancelled:

@@ -14,6 +14,8 @@ from sandbox.errors import SandboxError
 class LocalQueue:
     """Starts each job at once."""
 
+    shares_folder = True
+
     def __init__(self) -> None:
         self.answers = True  # whether it can be reached
         self.forgets = False  # whether it does not know the jobs that it has started
@@ -46,6 +48,9 @@ class LocalQueue:
     def cancel(self, name: str) -> None:
         self._reached()
         self.end(signal.SIGTERM, name)
+
+    def close(self) -> None:
+        """Hold nothing."""
 
     def end(self, number: int, *names: str) -> None:
         """Send a signal to jobs, or to all: SIGKILL is what a failure of their node does."""

@@ -84,8 +84,8 @@ class Gate:
     WAIT = "import os, time\nwhile not os.path.exists('/gate/open'): time.sleep(0.01)"
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder / f"gate-{uuid.uuid4().hex}"
-        self._folder.mkdir(mode=0o755)
+        self._folder = folder / "gates" / uuid.uuid4().hex
+        self._folder.mkdir(mode=0o755, parents=True)
         self.mount = Mount(self._folder, "/gate", grows=True)
 
     def open(self) -> None:

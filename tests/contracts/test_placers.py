@@ -1,4 +1,4 @@
-"""Every place for jobs keeps the contract: this machine, and a real Slurm."""
+"""Every place for jobs keeps the contract: this machine, a real Slurm, and a real Ray."""
 
 import os
 import signal
@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from agent.execution.placement.job_queue import JobNeeds
+from agent.execution.placement.on_ray.ray_queue import Ray
 from agent.execution.placement.placed_job import Timeouts
 from agent.execution.placement.placing import PlacingSandbox
 from agent.execution.placement.queue_waits import read_waits
@@ -21,14 +22,16 @@ from agent.execution.placement.slurm import Slurm
 from agent.task.cluster_table import ClusterSpec
 from sandbox.bubblewrap.bubblewrap_sandbox import BubblewrapSandbox
 from sandbox.errors import JobLostError, NodeFailedError, SandboxError
-from sandbox.job import Job, Sandbox, StoppedBy
+from sandbox.job import Job, Mount, Sandbox, StoppedBy
 from sandbox.node.job_folder import InnerSandbox, JobFolder, JobRequest, JobResult, Started
 from tests.contracts.local_queue import LocalQueue
 from tests.contracts.placer_contract import WALL, LosesNodes, PlacerContract, job_in
 from tests.contracts.sandbox_contract import Gate, Running, processes_with, wait_until
+from tests.ray_cluster import RayCluster, ray_cluster
 from tests.slurm_cluster import INVALID_ACCOUNT, VIOLATES_POLICY, SlurmCluster, slurm_cluster
 
 SLURM_TIMEOUTS = Timeouts(poll=0.5, grace=2.0, busy=0.2, wait=0.5)
+RAY_TIMEOUTS = Timeouts(poll=0.5, grace=1.0)
 QUICK = Timeouts(poll=0.05, grace=0.5)
 
 
@@ -369,3 +372,94 @@ class TestSlurm(PlacerContract, LosesNodes):
         gate.open()
         running.join("first")
         assert waiting.log.read_text() == "up\n"
+
+
+@pytest.fixture(scope="module")
+def running_ray() -> Iterator[RayCluster]:
+    with ray_cluster(n_gpus=2 if os.geteuid() == 0 else 0) as cluster:
+        yield cluster
+
+
+class SharedRay(Ray):
+    """A queue that placers do not close, since each new driver has to wait for new processes of Ray."""
+
+    def close(self) -> None:
+        """Stay open."""
+
+
+@pytest.fixture(scope="module")
+def ray_queue(running_ray: RayCluster) -> Iterator[Ray]:
+    queue = SharedRay(ClusterSpec(), running_ray.address)
+    yield queue
+    Ray.close(queue)
+
+
+@pytest.mark.long
+class TestRay(PlacerContract, LosesNodes):
+    @pytest.fixture
+    def cluster(self, running_ray: RayCluster) -> RayCluster:
+        return running_ray
+
+    @pytest.fixture
+    def placer_in(self, ray_queue: Ray, said: list[str], tmp_path: Path) -> Callable[[Path], Sandbox]:
+        ray_queue.spec = ClusterSpec(shared=(str(tmp_path / "gates"),))  # everything else is sent
+        return lambda folder: PlacingSandbox(ray_queue, InnerSandbox(), folder, say=said.append, timeouts=RAY_TIMEOUTS)
+
+    @pytest.fixture
+    def placer(self, placer_in: Callable[[Path], Sandbox], tmp_path: Path) -> Iterator[Sandbox]:
+        with closing(placer_in(tmp_path / "jobs")) as placer:
+            yield placer
+        assert not (tmp_path / "jobs").exists()
+
+    @pytest.mark.skipif(os.geteuid() != 0, reason="only root can make device files")
+    def test_no_gpu_is_used_twice_at_once(self, ray_queue: Ray, placer: Sandbox, tmp_path: Path) -> None:
+        gate = Gate(tmp_path)
+        code = f"import glob; print(*glob.glob('/dev/nvidia[0-9]'), 'up', flush=True)\n{gate.WAIT}"
+        jobs = {str(n): job_in(tmp_path / str(n), code, label=f"RUN/{n}/train", mounts=(gate.mount,)) for n in range(4)}
+        with_gpu = PlacingSandbox(ray_queue, InnerSandbox(), tmp_path / "gpus", gpus=1, timeouts=RAY_TIMEOUTS)
+        with closing(with_gpu):
+            running = Running(with_gpu, jobs)
+            running.wait_for_log("up")
+            gate.open()
+            running.join(*jobs)
+        devices = {name: job.log.read_text().removesuffix(" up\n") for name, job in jobs.items()}
+        used = {(devices[name], e.sandbox.rpartition(" ")[2]) for name, e in running.executions.items()}
+        assert len(used) == 4, used
+        for name, execution in running.executions.items():
+            assert f", gpu {devices[name].removeprefix('/dev/nvidia')}, node n" in execution.sandbox
+        placer.run(job_in(tmp_path, code, mounts=(gate.mount,)))
+        assert (tmp_path / "log").read_text() == "up\n"  # a job that asks for none sees none
+
+    def test_a_large_file_comes_back_in_pieces(self, placer: Sandbox, tmp_path: Path) -> None:
+        limits = replace(WALL, output_mb=80.0)
+        code = "open('/out/artifact', 'wb').write(b''.join(n.to_bytes(4) * 2**18 for n in range(70)))"
+        job = job_in(tmp_path, code, limits=limits, stdout=tmp_path / "out")
+        assert placer.run(job).output_bytes == 70 * 2**20
+        assert (tmp_path / "artifact").read_bytes() == b"".join(n.to_bytes(4) * 2**18 for n in range(70))
+        assert (tmp_path / "out").read_bytes() == b""
+
+    def test_what_changes_while_a_job_runs_must_be_shared(self, placer: Sandbox, tmp_path: Path) -> None:
+        (tmp_path / "elsewhere").mkdir()
+        mount = Mount(tmp_path / "elsewhere", "/data", grows=True)
+        with pytest.raises(SandboxError, match=r"elsewhere changes while .* so nodes must see it"):
+            placer.run(job_in(tmp_path, "pass", mounts=(mount,)))
+
+    def test_what_no_node_has_is_refused_with_what_they_have(self, ray_queue: Ray, tmp_path: Path) -> None:
+        ray_queue.spec = ClusterSpec(resources={"spot": 1.0})
+        placer = PlacingSandbox(ray_queue, InnerSandbox(), tmp_path / "jobs", timeouts=RAY_TIMEOUTS)
+        with closing(placer), pytest.raises(SandboxError, match=r"no node of Ray has .*1 spot: they have .*0 spot"):
+            placer.check(WALL)
+
+    def test_a_node_whose_sandbox_fails_gets_no_further_job_while_there_are_others(
+        self, ray_queue: Ray, cluster: RayCluster, said: list[str], tmp_path: Path
+    ) -> None:
+        inner = InnerSandbox(python="/nowhere")
+        placer = PlacingSandbox(ray_queue, inner, tmp_path / "jobs", say=said.append, timeouts=RAY_TIMEOUTS)
+        with closing(placer):
+            nodes = []
+            for _ in range(len(cluster.nodes) + 1):
+                with pytest.raises(NodeFailedError, match="/nowhere") as raised:
+                    placer.run(job_in(tmp_path, "pass"))
+                nodes.append(raised.value.node)
+        assert sorted(nodes[:-1]) == sorted(cluster.nodes)
+        assert len(said) == len(cluster.nodes)

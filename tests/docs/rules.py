@@ -111,6 +111,7 @@ NEEDS_A_MACHINE = {
     "--gpus": "needs a GPU",
     "--sandbox docker": "needs a container engine",
     "--on slurm": "needs a cluster: tests/test_on_slurm.py",
+    "--on ray": "needs a cluster: tests/test_on_ray.py",
     "--agent ": "needs a coding agent: tests/agent/modes/coding_agents has a small one, tests/clients the real ones",
 }
 

@@ -56,6 +56,11 @@ class QueueState:
 class JobQueue(Protocol):
     """A cluster's job queue. Jobs are known by the names that we give them: numbers are used again after a crash."""
 
+    @property
+    def shares_folder(self) -> bool:
+        """Whether the nodes see the folders of jobs; if not, the queue brings there what a node writes."""
+        ...
+
     def check(self, needs: JobNeeds) -> None:
         """Return if the cluster would accept such a job. Raises SandboxError, with the remedy, if not."""
         ...
@@ -80,4 +85,8 @@ class JobQueue(Protocol):
 
     def cancel(self, name: str) -> None:
         """End all jobs of that name; there may be none. Raises QueueUnreachableError."""
+        ...
+
+    def close(self) -> None:
+        """Release what the queue holds. Safe to call twice."""
         ...

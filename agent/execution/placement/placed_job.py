@@ -209,7 +209,8 @@ class PlacedJob:
         state, started = self._state(), self._has_started()
         node = started.node if started is not None else state.node if state is not None else ""
         word = "does not know it" if state is None else f"says {state.word}"
-        shared = "" if started is not None else f"; is {self._folder.path.parent} shared with the nodes?"
+        is_seen = started is not None or not self._queue.shares_folder
+        shared = "" if is_seen else f"; is {self._folder.path.parent} shared with the nodes?"
         said = read_tail(self._folder.node_log).strip()[-200:]
         return JobLostError(
             f"{self._job.label} gave no result{f' on node {node}' if node else ''}, and the cluster {word}{shared}"

@@ -22,7 +22,7 @@ _OWN = re.compile(r".+\.a\d+\.[0-9a-f]{8}")
 
 
 class PlacingSandbox:
-    """Runs each job on a node that a cluster chooses. Jobs outlive this program; a later one adopts training jobs.
+    """Runs each job on a node that a cluster chooses. If jobs outlive this program, a later one adopts training jobs.
 
     Whether and how a job ended is only read in its folder; what the cluster says is a hint. A job that has no result
     after the cluster has ended it, or after its time, is lost: its folder is given up, and cannot be mistaken for that
@@ -39,7 +39,7 @@ class PlacingSandbox:
         say: Callable[[str], None] = print,
         timeouts: Timeouts = DEFAULT_TIMEOUTS,
     ) -> None:
-        """`folder`: of all job folders of a run, on a file system that the nodes share; `gpus`: of each job."""
+        """`folder`: of all job folders of a run, which the nodes of most queues must see; `gpus`: of each job."""
         self._queue = queue
         self._inner = inner
         self._root = folder.absolute()
@@ -51,6 +51,11 @@ class PlacingSandbox:
         self._held: set[str] = set()  # names of the folders that a thread works with
         self._avoided: set[str] = set()  # nodes on which the sandbox has failed
         self._lock = threading.Lock()
+
+    @property
+    def shares_folder(self) -> bool:
+        """Whether the nodes see the folders of jobs; if not, files are sent."""
+        return self._queue.shares_folder
 
     def check(self, limits: Limits) -> None:
         """Return if the cluster would accept jobs with these limits, perhaps later.
@@ -84,7 +89,7 @@ class PlacingSandbox:
             raise
 
     def close(self) -> None:
-        """Cancel jobs that nobody waits for, and remove their folders. Safe to call twice."""
+        """Cancel jobs that nobody waits for, remove their folders, and close the queue. Safe to call twice."""
         self._poller.close()
         for path in sorted(self._root.glob("*")) if self._root.is_dir() else []:
             if path.is_dir() and not path.is_symlink() and _OWN.fullmatch(path.name):
@@ -93,6 +98,7 @@ class PlacingSandbox:
         self._waits.close()
         with suppress(OSError):
             self._root.rmdir()
+        self._queue.close()
 
     def _avoid(self, node: str) -> None:
         """Send no further job to a node, which would take one after the other: it is always free."""

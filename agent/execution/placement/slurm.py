@@ -57,6 +57,8 @@ _COMMAND_SECONDS = 180.0  # of one command: sbatch tries 15 times by itself, wit
 class Slurm:
     """The queue of a Slurm cluster. All settings that keep a job from running twice are here."""
 
+    shares_folder = True
+
     def __init__(self, spec: ClusterSpec, partition: str | None = None) -> None:
         """`partition`: in place of the one that the task names; None: the task's, or the cluster's default.
 
@@ -110,6 +112,9 @@ class Slurm:
     def cancel(self, name: str) -> None:
         """End all jobs of that name; there may be none. Raises QueueUnreachableError."""
         _run(["scancel", f"--user={os.geteuid()}", f"--name={name}"])
+
+    def close(self) -> None:
+        """Hold nothing."""
 
     def _options(self, name: str, needs: JobNeeds) -> list[str]:
         spec = self._spec

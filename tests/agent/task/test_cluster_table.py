@@ -46,3 +46,24 @@ def test_everything_else_is_refused_with_what_is_allowed(option: str) -> None:
 def test_values_that_no_cluster_has_are_refused(values: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
         ClusterSpec(**values)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("table", "words"),
+    [
+        ({"resources": {"CPU": 2}}, r"'CPU' is set otherwise"),
+        ({"resources": {"memory": 1}}, r"'memory' is set otherwise"),
+        ({"resources": {" ": 1}}, "is set otherwise"),
+        ({"resources": {"a100": 0}}, "greater than 0"),
+        ({"shared": ["data"]}, "absolute path"),
+        ({"shared": ["/data/../etc"]}, "absolute path"),
+    ],
+)
+def test_what_ray_cannot_give_or_share_is_refused(table: dict[str, object], words: str) -> None:
+    with pytest.raises(ValidationError, match=words):
+        ClusterSpec.model_validate(table)
+
+
+def test_resources_and_shared_folders_of_ray() -> None:
+    spec = ClusterSpec.model_validate({"resources": {"a100": 0.5}, "shared": ["/data"]})
+    assert (spec.resources, spec.shared) == ({"a100": 0.5}, ("/data",))

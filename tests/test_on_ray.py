@@ -1,0 +1,153 @@
+"""Whole runs on a real Ray: killed, and with a node lost, they have the trials and losses of a run at home."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import uuid
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from agent.execution.placement.on_ray.ray_queue import Ray
+from agent.execution.placement.placed_job import Timeouts
+from agent.execution.placement.placing import PlacingSandbox
+from agent.store.paths import RunsFolder
+from agent.task.cluster_table import ClusterSpec
+from sandbox.errors import JobLostError
+from sandbox.node.job_folder import InnerSandbox
+from tests.contracts.placer_contract import job_in
+from tests.contracts.sandbox_contract import Running, processes_with, wait_until
+from tests.on_cluster import OnCluster, as_at_home
+from tests.ray_cluster import RayCluster, ray_cluster
+
+BIGRAM = Path(__file__).parent / "tasks" / "bigram_plain"
+INSTANT = BIGRAM.parent / "instant"
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[RayCluster]:
+    with ray_cluster(n_nodes=2) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def on(cluster: RayCluster, tmp_path: Path) -> OnCluster:
+    return OnCluster(tmp_path, f"ray:{cluster.address}", {})
+
+
+@pytest.mark.long
+def test_one_job_and_one_lost_node(cluster: RayCluster, tmp_path: Path) -> None:
+    """What CI tries: a job is executed, is lost once with its node, and runs again on the other."""
+    marker = uuid.uuid4().hex
+    queue = Ray(ClusterSpec(), cluster.address)
+    with closing(PlacingSandbox(queue, InnerSandbox(), tmp_path / "jobs", timeouts=Timeouts(0.5, grace=1.0))) as placer:
+        first = job_in(tmp_path, "import time; print('up', flush=True); time.sleep(600)", marker)
+        running = Running(placer, {"first": first})
+        running.wait_for_log("up")
+        (node,) = cluster.busy()
+        cluster.lose_node(node)
+        running.join("first")
+        assert isinstance(running.errors["first"], JobLostError), running.executions
+        assert running.errors["first"].node == node
+        wait_until(lambda: not processes_with(marker))
+        again = job_in(tmp_path, "open('/out/artifact', 'w').write('again')")
+        execution = placer.run(again)
+        assert execution.exit_code == 0
+        assert execution.sandbox.rpartition(" ")[2] != node
+        assert (tmp_path / "artifact").read_text() == "again"
+    assert "ray" not in sys.modules  # only the driver's process has it
+    cluster.start_node(node)
+
+
+@pytest.mark.long
+def test_a_killed_run_that_loses_a_node_has_the_trials_of_one_at_home(on: OnCluster, cluster: RayCluster) -> None:
+    as_at_home(on, cluster, ("--task", str(BIGRAM)))
+    for node in cluster.nodes:
+        if not cluster.processes_on(node):
+            cluster.start_node(node)
+
+
+@pytest.mark.long
+def test_a_kill_of_the_program_ends_its_jobs_and_they_are_lost_once(cluster: RayCluster, tmp_path: Path) -> None:
+    marker = uuid.uuid4().hex
+    job = job_in(tmp_path, "import time; print('up', flush=True); time.sleep(600)", marker)
+    program = f"""
+        from pathlib import Path
+        from tests.test_on_ray import *
+        job = job_in(Path({str(tmp_path)!r}), {job.argv[-2]!r}, {marker!r})
+        queue = Ray(ClusterSpec(), {cluster.address!r})
+        PlacingSandbox(queue, InnerSandbox(), Path({str(tmp_path / "jobs")!r})).run(job)
+    """
+    killed = subprocess.Popen(
+        [sys.executable, "-c", "\n".join(line.strip() for line in program.splitlines())], cwd=Path(__file__).parents[1]
+    )
+    wait_until(lambda: killed.poll() is not None or (job.log.exists() and "up" in job.log.read_text()))
+    assert killed.poll() is None
+    os.kill(killed.pid, signal.SIGKILL)
+    killed.wait()
+    wait_until(lambda: not processes_with(marker))
+    queue = Ray(ClusterSpec(), cluster.address)
+    with closing(PlacingSandbox(queue, InnerSandbox(), tmp_path / "jobs", timeouts=Timeouts(0.5, grace=1.0))) as placer:
+        with pytest.raises(JobLostError, match="does not know it"):
+            placer.run(job)
+        assert placer.run(job_in(tmp_path, "pass")).exit_code == 0
+
+
+@pytest.mark.long
+def test_what_a_cluster_cannot_do_is_refused_before_the_first_trial(on: OnCluster) -> None:
+    run = ("run", "--task", str(BIGRAM), "--mode", "random", "--trials", "2")
+    refused = {
+        "ray:nowhere": (2, "write ray:HOST:PORT"),
+        "ray:ray://head:10001": (2, "write ray:HOST:PORT"),
+        "ray:127.0.0.1:1": (4, "cannot connect to Ray at 127.0.0.1:1"),
+    }
+    for place, (code, words) in refused.items():
+        done = on.completed(*run, "--on", place)
+        assert (done.returncode, words in done.stderr) == (code, True), done.stderr
+        assert "Traceback" not in done.stderr
+    for options, words in ((("--gpus", "0"), "gpus = 1 into [cluster]"), (("--sandbox", "docker"), "bubblewrap")):
+        done = on.completed(*run, "--on", on.place, *options)
+        assert (done.returncode, words in done.stderr) == (2, True), done.stderr
+    shutil.copytree(BIGRAM, on.folder / "task")
+    with (on.folder / "task/task.toml").open("a") as table:
+        table.write("\n[cluster]\nresources = { spot = 1 }\n")
+    done = on.completed("run", "--task", "task", *run[3:], "--on", on.place)
+    assert (done.returncode, "no node of Ray has" in done.stderr, "1 spot" in done.stderr) == (4, True, True)
+    assert not (on.folder / "runs").exists() or not RunsFolder(on.folder / "runs").run_ids()
+
+
+@pytest.mark.long
+def test_an_interrupt_cancels_the_jobs_of_a_run(on: OnCluster, cluster: RayCluster) -> None:
+    running = on.start(
+        "run", "--task", str(BIGRAM), "--mode", "random", "--trials", "2", "--on", on.place, "--name", "r"
+    )
+    wait_until(lambda: running.poll() is not None or bool(cluster.busy()))
+    assert running.poll() is None, on.said
+    running.send_signal(signal.SIGINT)
+    assert running.wait() == 130, on.said
+    wait_until(lambda: not cluster.busy())
+    assert not (on.folder / "runs/r/jobs").exists()
+    resumed = on.completed("resume", "r")
+    assert resumed.returncode == 0, resumed.stderr
+    assert len(on.trials("r")) == 2
+
+
+@pytest.mark.long
+def test_the_doctor_examines_a_node_by_jobs_there(on: OnCluster) -> None:
+    shutil.copytree(INSTANT, on.folder / "task")
+    source = (on.folder / "task/train.py").read_text()
+    (on.folder / "task/train.py").write_text(f"import not_installed\n{source}")
+    done = on.completed("doctor", "--on", on.place, "--task", "task", "--json")
+    findings = {each["what"]: each for each in json.loads(done.stdout)["findings"]}
+    assert done.returncode == 4
+    assert findings["ray"]["verdict"] == "ok"
+    assert "has no not_installed" in findings["node: python"]["detail"]
+    assert findings["node: gpu"]["verdict"] == "note"
+    for name in ("sent files", "clock", "start", "wall_seconds", "memory_gb", "network", "environment"):
+        assert findings[f"node: {name}"]["verdict"] == "ok", findings[f"node: {name}"]
+    assert not (on.folder / "runs").exists()
