@@ -150,6 +150,7 @@ class PlacedJob:
         """Wait until a job that was given up has ended, or for so long as its end may take."""
         late = time.monotonic() + self._timeouts.stop
         asked_at = time.monotonic()
+        self._poller.hurry()
         while self._folder.result(self._token) is None and time.monotonic() < late:
             state = self._state()
             is_gone = self._poller.snapshot(asked_at) is not None and (state is None or not state.is_alive)

@@ -1,9 +1,12 @@
 """How often a cluster is asked about jobs."""
 
+import time
+
 import pytest
 
 from agent.execution.placement.poller import Poller, pause_seconds
 from tests.contracts.local_queue import LocalQueue
+from tests.contracts.sandbox_contract import wait_until
 
 
 @pytest.mark.parametrize(
@@ -38,3 +41,13 @@ def test_the_pollers_of_a_process_count_each_other_until_they_are_closed(monkeyp
         poller.close()
     wait_for(1)
     pollers[0].close()
+
+
+def test_a_poller_that_is_hurried_does_not_wait_for_the_end_of_its_pause() -> None:
+    poller = Poller(LocalQueue(), print, 86_400.0)
+    with poller:
+        wait_until(lambda: poller.snapshot(0.0) is not None)
+        later = time.monotonic()
+        poller.hurry()
+        wait_until(lambda: poller.snapshot(later) is not None)
+    poller.close()
