@@ -93,16 +93,17 @@ class OnCluster:
 
 
 def as_at_home(
-    on: OnCluster, cluster: LosableNodes, options: tuple[str, ...], *, n_trials: int = 8, patience: float = 600.0
+    on: OnCluster, cluster: LosableNodes, options: tuple[str, ...], *, workers: int = 4, patience: float = 600.0
 ) -> None:
-    """Check a run, with four trials at once, that is killed and loses a node, against one on this machine.
+    """Check a run of eight trials that is killed and loses a node against one on this machine.
 
     Args:
+        workers: trials at once.
         patience: seconds to wait for a few of its trials.
     """
-    common = ("--mode", "random", "--trials", str(n_trials), "--no-confirm", *options)
-    running = on.start("run", *common, "--name", "far", "--on", on.place, "--workers", "4")
-    wait_until(lambda: running.poll() is not None or on.has_begun("far", n_trials // 4), patience)
+    common = ("--mode", "random", "--trials", "8", "--no-confirm", *options)
+    running = on.start("run", *common, "--name", "far", "--on", on.place, "--workers", str(workers))
+    wait_until(lambda: running.poll() is not None or on.has_begun("far", 2), patience)
     assert running.poll() is None, on.said
     os.kill(running.pid, signal.SIGKILL)
     running.wait()
@@ -119,7 +120,7 @@ def as_at_home(
     at_home = on.completed("run", *common, "--name", "home")
     assert at_home.returncode == 0, at_home.stderr
     assert on.trials("far") == on.trials("home")
-    assert len(on.trials("far")) == n_trials
+    assert len(on.trials("far")) == 8
     far = on.history("far")
     assert any(trial.lost for trial in far.trials), on.said
     assert not (on.folder / "runs/far/jobs").exists()
