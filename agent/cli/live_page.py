@@ -58,14 +58,14 @@ def serve(
     steering = ControlSettings(dict(os.environ), where(folder)) if control else None
     served = LiveServer(ServedRuns(folder, chosen, where(folder)), tokens, steering)
     path = f"/run/{chosen[0]}" if len(chosen) == 1 else "/"
-    shown = address if is_loopback(host) else host  # localhost can be 127.0.0.1 or ::1
-    shown = f"[{shown}]" if ":" in shown else shown
+    name = address if is_loopback(host) else host  # localhost can be 127.0.0.1 or ::1
+    name = f"[{name}]" if ":" in name else name
     rest = f":{port}{path}?token={tokens.link}"
 
-    def started() -> None:
-        print(f"http://{shown}{rest}\n", flush=True)
+    def announce() -> None:
+        print(f"http://{name}{rest}\n", flush=True)
         if is_loopback(host):
-            print(f"from another machine: ssh -L {port}:{shown}:{port} {socket.gethostname()}, then the same link")
+            print(f"from another machine: ssh -L {port}:{name}:{port} {socket.gethostname()}, then the same link")
         elif address in ("0.0.0.0", "::"):  # which no browser elsewhere can open
             print(f"from another machine: http://{socket.gethostname()}{rest}")
         print("read-only" if steering is None else "the page can stop, pause, resume and steer runs", end="")
@@ -73,7 +73,7 @@ def serve(
 
     if not is_loopback(host):
         _warn(host, port, control=control)
-    listen(opened, application(served, port, host), started)
+    listen(opened, application(served, port, host), announce)
 
 
 def _chosen(folder: "RunsFolder", names: list[str]) -> tuple[str, ...]:

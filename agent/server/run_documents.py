@@ -68,9 +68,9 @@ def log_document(
         **view.result(cache),
         "messages": messages_json(stored.history)[-_MOST_MESSAGES:],
         "refused_submissions": refusals_json(stored.history)[-_MOST_MESSAGES:],
-        "slices": [view.shown(slice_json(use)) for use in slices],
+        "slices": [view.displayed(slice_json(use)) for use in slices],
         "trials": [view.trial(trial) for trial in trials],
-        "repeats": [view.shown(repeat_json(repeat, stored.metric)) for repeat in repeats],
+        "repeats": [view.displayed(repeat_json(repeat, stored.metric)) for repeat in repeats],
     }
 
 
@@ -86,7 +86,7 @@ def trial_document(stored: StoredRun, number: int) -> dict[str, Any]:
     return {
         **view.trial(trial),
         "metric": asdict(stored.metric),
-        "published": view.shown(result.to_json()) if result is not None and result.trial == number else None,
+        "published": view.displayed(result.to_json()) if result is not None and result.trial == number else None,
         "script": None if script is None else script[:MOST_TEXT],
         "script_is_cut": script is not None and len(script) > MOST_TEXT,
         "log": quoted_log(read_tail(stored.paths.trial(number).log)),
@@ -206,16 +206,16 @@ class _View:
 
     def trial(self, trial: Trial) -> dict[str, Any]:
         stored = self._stored
-        shown = trial if self._reported is None else self._reported.trial(trial)
+        final = trial if self._reported is None else self._reported.trial(trial)
         added = stored.added_lines.get(trial.number)
-        return self.shown(trial_json(shown, stored.hashes.get(trial.number), stored.metric, added))
+        return self.displayed(trial_json(final, stored.hashes.get(trial.number), stored.metric, added))
 
     def result(self, cache: Path | None) -> dict[str, Any]:
         stored = self._stored
         pool = None if cache is None else pool_size(stored, cache)
-        return self.shown(result_json(stored.history, stored.keeper, pool))
+        return self.displayed(result_json(stored.history, stored.keeper, pool))
 
-    def shown(self, document: dict[str, Any]) -> dict[str, Any]:
+    def displayed(self, document: dict[str, Any]) -> dict[str, Any]:
         """Return a document, with rounded losses where the proposer sees rounded ones."""
         if not self._is_rounded or self._stored.history.incumbent is None:
             return document

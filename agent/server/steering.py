@@ -1,4 +1,4 @@
-"""What a person asks of a run that another process works on. The commands and the live page call these functions."""
+"""Requests of a person to a run that another process works on. The commands and the live page call these functions."""
 
 import threading
 import time
@@ -46,16 +46,16 @@ def say(stored: StoredRun, text: str, resume: str) -> SentRequest:
     """
     run_id, mode = stored.run_id, find_mode(stored.config.mode)
     message_id = Inbox(stored.paths.inbox).put(SAY, text=message_text(text))
-    asks, awaits = mode is not None and mode.needs_model, mode is not None and mode.awaits_submissions
+    has_model, has_clients = mode is not None and mode.needs_model, mode is not None and mode.awaits_submissions
     pid = holder(stored.paths)
     when = "before the next proposal" if pid is not None else f"once `{resume}` proposes again"
-    if asks:
+    if has_model:
         words = f"{run_id}: the model reads it {when}"
-    elif awaits:
+    elif has_clients:
         words = f"{run_id}: clients read it with their next `agent brief`, and with each verdict"
     else:
         words = f"{run_id}: mode {stored.config.mode} asks no model, so no model reads it; it is recorded {when}"
-    return SentRequest((run_id,), words, pid, message_id, asks or awaits)
+    return SentRequest((run_id,), words, pid, message_id, has_model or has_clients)
 
 
 def pause(runs: Sequence[StoredRun], name: str, resume: str) -> list[SentRequest]:
@@ -75,8 +75,8 @@ def pause(runs: Sequence[StoredRun], name: str, resume: str) -> list[SentRequest
 
 
 def _pause(stored: StoredRun, pid: int | None, resume: str) -> SentRequest:
-    is_asked = is_pause_requested(stored.paths)
-    if not is_asked:
+    is_requested = is_pause_requested(stored.paths)
+    if not is_requested:
         Inbox(stored.paths.inbox).put(PAUSE)
     if pid is None:
         words = f"{stored.run_id}: paused; what clients submit waits until `{resume}` continues it"
@@ -85,7 +85,7 @@ def _pause(stored: StoredRun, pid: int | None, resume: str) -> SentRequest:
     n_left = sum(not trial.waits_for_approval for trial in history.in_flight.values())
     n_left += history.repeating is not None
     after = f"once {plural(n_left, 'trial')} in flight and repeats that are due have ended"
-    again = "already " if is_asked else ""
+    again = "already " if is_requested else ""
     return SentRequest((stored.run_id,), f"{stored.run_id}: {again}pauses {after}; `{resume}` continues it", pid)
 
 

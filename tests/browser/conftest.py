@@ -12,6 +12,7 @@ import pytest
 from agent.report.html.page import render
 from agent.report.html.tables import RunOnPage
 from agent.trials.trial import Origin, Status
+from tests.clients.install import NotInstalledError, npm_package
 from tests.late import Late
 from tests.made_runs import BASELINE, failed, made_run, scored, searched
 
@@ -172,3 +173,28 @@ def reader(pages: Pages) -> Reader:
     page.on("pageerror", lambda error: reading.complaints.append(str(error)))
     page.reload()
     return reading
+
+
+AXE_VERSION = "4.14.1"
+
+
+@pytest.fixture(scope="session")
+def axe() -> str:
+    """The script that defines `axe` on a page.
+
+    It comes from npm's registry at the first use, into the cache of tests/clients/install.py; where it cannot be had,
+    the tests are skipped with the reason.
+    """
+    try:
+        return (npm_package("axe-core", AXE_VERSION) / "axe.min.js").read_text()
+    except NotInstalledError as reason:
+        pytest.skip(f"axe-core: {reason}")
+
+
+def serious_faults(page: "Page", axe: str) -> list[tuple[str, list[str]]]:
+    """Return the serious and critical faults that axe-core finds on a page, each with its elements."""
+    page.evaluate(axe)
+    found = page.evaluate("axe.run()")
+    assert "color-contrast" in {rule["id"] for rule in found["passes"]}  # it looked
+    serious = [fault for fault in found["violations"] if fault["impact"] in ("serious", "critical")]
+    return [(fault["id"], [str(node["target"]) for node in fault["nodes"]]) for fault in serious]

@@ -22,22 +22,46 @@ PROGRESS = "run-0-trials"
 INSTANCE = f"echarts.getInstanceByDom(document.querySelector('[data-chart=\"{PROGRESS}\"]'))"
 
 
+# In one call, and frame by frame until it stays: charts above are drawn meanwhile and move it, and a chart that is
+# drawn again is another element.
+STEADY = """(name) => {
+    const node = document.querySelector(`[data-chart="${name}"]`);
+    node.scrollIntoView({ block: "center" });
+    const isDrawn = (each) => each.querySelector("svg, canvas") || !each.checkVisibility();
+    const isAbove = (each) => each.getBoundingClientRect().top < innerHeight;
+    const seen = [...document.querySelectorAll("[data-chart]")].filter(isAbove);
+    const chart = globalThis.echarts?.getInstanceByDom(node);
+    if (!chart || !seen.every(isDrawn)) return false;
+    const box = node.getBoundingClientRect();
+    const found = (IN_CHART)(chart)?.map(([x, y]) => [box.left + x, box.top + y]);
+    const last = (globalThis.steady ??= { text: "", n: 0 });
+    const text = JSON.stringify(found ?? null);
+    last.n = text === last.text ? last.n + 1 : 0;
+    last.text = text;
+    return found && last.n > 9 ? found : false;
+}"""
+
+
+def points(reader: Reader, name: str, in_chart: str) -> list[tuple[float, float]]:
+    """Return where points of a chart are on the screen, once it stays where it is.
+
+    `in_chart`: a function of the ECharts instance that returns the points within the chart, or nothing yet.
+    """
+    steady = STEADY.replace("IN_CHART", in_chart)
+    found = reader.page.wait_for_function(steady, arg=name, polling="raf").json_value()
+    return [(float(x), float(y)) for x, y in found]
+
+
 def place(reader: Reader, series: str, index: int) -> tuple[float, float]:
     """Return where a point of the progress chart is on the screen, once the chart is drawn."""
-    chart = reader.page.locator(f'[data-chart="{PROGRESS}"]')
-    chart.scroll_into_view_if_needed()
-    playwright.expect(chart.locator("svg")).to_be_visible()
-    chart.scroll_into_view_if_needed()  # again: the charts above it have been drawn meanwhile
-    x, y = reader.page.evaluate(
-        f"""() => {{
-            const chart = {INSTANCE}, option = chart.getOption();
-            const found = option.series.find((each) => each.name === {series!r});
-            return chart.convertToPixel({{seriesId: found.id}}, found.data[{index}]);
-        }}"""
-    )
-    box = chart.bounding_box()
-    assert box is not None
-    return box["x"] + x, box["y"] + y
+    (found,) = points(
+        reader, PROGRESS,
+        f"""(chart) => {{
+            const found = chart.getOption().series.find((each) => each.name === {series!r});
+            return found && [chart.convertToPixel({{seriesId: found.id}}, found.data[{index}])];
+        }}""",
+    )  # fmt: skip
+    return found
 
 
 def range_of(reader: Reader) -> list[float]:
@@ -125,7 +149,7 @@ def test_the_legend_hides_a_kind_of_point(reader: Reader) -> None:
 def test_the_colours_of_a_chart_follow_the_theme(reader: Reader) -> None:
     def colours() -> set[str]:
         texts = reader.page.locator(f'[data-chart="{PROGRESS}"] svg text')
-        return {str(texts.nth(i).get_attribute("fill")) for i in range(texts.count())}
+        return set(texts.evaluate_all("all => all.map((each) => each.getAttribute('fill'))"))
 
     reader.page.emulate_media(color_scheme="light")
     place(reader, "reverted", 0)
@@ -182,26 +206,19 @@ def test_on_a_phone_the_first_tap_shows_a_trial_and_the_second_opens_it(browser:
 
 
 def test_dragging_along_an_axis_selects_configurations(reader: Reader) -> None:
-    chart = reader.page.locator('[data-chart="parallel-chart"]')
-    chart.scroll_into_view_if_needed()
-    playwright.expect(chart.locator("svg")).to_be_visible()
-    chart.scroll_into_view_if_needed()  # again: the charts above it have been drawn meanwhile
     instance = "echarts.getInstanceByDom(document.querySelector('[data-chart=\"parallel-chart\"]'))"
     active = f"() => {instance}.getModel().getSeries()[0].getRawIndicesByActiveState('active').length"
-    x, top, bottom = reader.page.evaluate(
-        f"""() => {{
-            const axis = {instance}.getModel().getComponent("parallelAxis", 0).axis;
-            const system = {instance}.getModel().getComponent("parallel").coordinateSystem;
-            const point = (value) => system.dataToPoint(value, system.dimensions[0]);
-            return [point(0.5)[0], point(0.9)[1], point(0.5)[1]];
-        }}"""
-    )
-    box = chart.bounding_box()
-    assert box is not None
-    reader.page.mouse.move(box["x"] + x, box["y"] + top)
+    top, bottom = points(
+        reader, "parallel-chart",
+        """(chart) => {
+            const system = chart.getModel().getComponent("parallel").coordinateSystem;
+            return [0.9, 0.5].map((value) => system.dataToPoint(value, system.dimensions[0]));
+        }""",
+    )  # fmt: skip
+    reader.page.mouse.move(*top)
     reader.page.mouse.down()
-    reader.page.mouse.move(box["x"] + x, box["y"] + (top + bottom) / 2)
-    reader.page.mouse.move(box["x"] + x, box["y"] + bottom)
+    reader.page.mouse.move(top[0], (top[1] + bottom[1]) / 2)
+    reader.page.mouse.move(*bottom)
     reader.page.mouse.up()
     reader.page.wait_for_function(active)
     assert 0 < reader.page.evaluate(active) < 39

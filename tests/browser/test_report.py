@@ -106,6 +106,7 @@ def test_what_a_trial_wrote_never_runs(reader: Reader) -> None:
     title = reader.page.title()
     for number in ("38", "39"):
         reader.page.locator("#table .open", has_text=number).click()
+    playwright.expect(reader.page.locator("tr.details .panel .link")).to_have_count(2)  # both are filled
     for folded in reader.page.locator("tr.details summary").all():
         folded.click()
     playwright.expect(reader.page.locator("tr.details").first).to_contain_text(HOSTILE)

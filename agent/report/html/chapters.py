@@ -143,11 +143,12 @@ def _slices(runs: Sequence[RunOnPage]) -> Chapter:
 
 
 def _changes(runs: Sequence[RunOnPage]) -> Chapter:
-    known = [(run.stored, told) for run in runs if (told := attributed(run.stored)) is not None]
+    known = [(run.stored, ablation) for run in runs if (ablation := attributed(run.stored)) is not None]
     notes = [
-        ". ".join([*remarks(told.found), *conclusion(told, stored.run_id, stored.metric)]) for stored, told in known
+        ". ".join([*remarks(ablation.found), *conclusion(ablation, stored.run_id, stored.metric)])
+        for stored, ablation in known
     ]
-    tables = [attribution_table(told.found, stored.metric) for stored, told in known]
+    tables = [attribution_table(ablation.found, stored.metric) for stored, ablation in known]
     return Chapter("changes", "Which changes carry the gain", " ".join(notes), tables=tables)
 
 
@@ -183,9 +184,11 @@ def _refused_submissions(runs: Sequence[RunOnPage]) -> Chapter:
 
 def _failures(runs: Sequence[RunOnPage]) -> Chapter:
     counts = failures(runs)
-    told = ", ".join(f"{word} {n:.0f}" for word, n in counts.items())
+    description = ", ".join(f"{word} {n:.0f}" for word, n in counts.items())
     content = Bars(list(counts), list(counts.values()), [f"{n:.0f}" for n in counts.values()], "vermillion")
-    charts = [("", Chart("failures-chart", "Failures", f"Trials without a loss: {told}", content))] if counts else []
+    charts = (
+        [("", Chart("failures-chart", "Failures", f"Trials without a loss: {description}", content))] if counts else []
+    )
     return Chapter("failures", "Failures by kind", charts=charts, tables=[failures_table(runs)] if counts else [])
 
 
@@ -207,10 +210,10 @@ def _importance(runs: Sequence[RunOnPage]) -> Chapter:
         f"It describes where the search succeeded, not why; it needs {MIN_TRIALS} trials. Names with one value are "
         "left out."
     )
-    shown = [f"{share:.0%}" for share in found.values()]
-    told = ", ".join(f"{name} {share}" for name, share in zip(found, shown, strict=True))
-    content = Bars(list(found), list(found.values()), shown)
-    chart = Chart("importance-chart", "Importance", f"Importance: {told}", content)
+    labels = [f"{share:.0%}" for share in found.values()]
+    description = ", ".join(f"{name} {share}" for name, share in zip(found, labels, strict=True))
+    content = Bars(list(found), list(found.values()), labels)
+    chart = Chart("importance-chart", "Importance", f"Importance: {description}", content)
     return Chapter("importance", "Parameter importance", note, [("", chart)] if any(found.values()) else [])
 
 

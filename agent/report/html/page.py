@@ -61,9 +61,9 @@ def render(
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from markupsafe import Markup
 
-    shown = runs if live is None else ()
-    every = [found for index, run in enumerate(shown) for found in details(run.stored, run.task.source, index)]
-    texts = [text for found in every for text in found.texts]
+    embedded = runs if live is None else ()
+    panels = [found for index, run in enumerate(embedded) for found in details(run.stored, run.task.source, index)]
+    texts = [text for found in panels for text in found.texts]
     share = fair_share([text.n_characters for text in texts], MAX_CHARACTERS)
     library, packed_library = _library()
     scripts = [template_text(name) for name in ("report.js", "charts.js")]
@@ -85,7 +85,7 @@ def render(
         live=live,
         above=Markup(live.above) if live is not None else "",
         below=Markup(live.below) if live is not None else "",
-        details=Markup(packed(json.dumps({found.mark: found.to_json(share) for found in every}, ensure_ascii=False))),
+        details=Markup(packed(json.dumps({found.mark: found.to_json(share) for found in panels}, ensure_ascii=False))),
         title=_title(runs, comparison),
         task=runs[0].task.name,
         headline=headline(runs, compared),

@@ -98,11 +98,11 @@ def ledger_table(runs: Sequence[RunOnPage]) -> Table:
         rest = max(0.0, sum(outcome.total_seconds for outcome in outcomes) - queued - trained - rehearsed)
         spent = [duration(ledger.train_seconds), duration(trained), duration(rehearsed), duration(rest)]
         price = "" if used is None else "unknown" if used.dollars is None else f"{used.dollars:.2f}"
-        asked = ["0", "", "", "", ""] if used is None else [
+        model_cost = ["0", "", "", "", ""] if used is None else [
             str(used.calls), f"{used.prompt_tokens:,}", f"{used.completion_tokens:,}", duration(used.seconds), price,
         ]  # fmt: skip
         times = (ledger.wall_seconds, ledger.device_seconds, ledger.lost_seconds)
-        rows.append([run.stored.run_id, *spent, *(map(duration, times) if is_shared else ()), *asked])
+        rows.append([run.stored.run_id, *spent, *(map(duration, times) if is_shared else ()), *model_cost])
     return Table(columns, rows)
 
 
@@ -112,8 +112,8 @@ def finders_table(runs: Sequence[RunOnPage]) -> Table:
     columns = ["run", "origin", "proposed", "share", "ran", "with a loss", "kept", "copies", "lowered the loss by",
                f"best {metric.name}"]  # fmt: skip
     found = [(run, origin_stats(run.stored.history)) for run in runs]
-    asks = any(finder.usage is not None for _, finders in found for finder in finders)
-    columns += ["calls", "tokens", "dollars", "kept per dollar"] if asks else []
+    has_model_calls = any(finder.usage is not None for _, finders in found for finder in finders)
+    columns += ["calls", "tokens", "dollars", "kept per dollar"] if has_model_calls else []
     rows = []
     for run, finders in found:
         n_all = sum(finder.n_proposed for finder in finders)
@@ -122,12 +122,12 @@ def finders_table(runs: Sequence[RunOnPage]) -> Table:
             counts = (finder.n_ran, finder.n_scored, finder.n_kept, finder.n_copies)
             rows.append([
                 run.stored.run_id, finder.origin.value, str(finder.n_proposed), _share(finder.n_proposed, n_all),
-                *map(str, counts), f"{finder.gain:.6f}", best, *(_asked(finder) if asks else ()),
+                *map(str, counts), f"{finder.gain:.6f}", best, *(_model_cost_of(finder) if has_model_calls else ()),
             ])  # fmt: skip
     return Table(columns, rows)
 
 
-def _asked(finder: "Finder") -> list[str]:
+def _model_cost_of(finder: "Finder") -> list[str]:
     """Return calls, tokens and dollars of an origin's proposals, and the trials kept per dollar."""
     used = finder.usage
     if used is None:

@@ -46,14 +46,14 @@ class Text:
         if isinstance(self.content, str):
             content = self.content[:n_characters]
             return {**head, "content": content, "left_out": len(self.content) - len(content)}
-        shown, left = list[Any](), n_characters
+        kept, left = list[Any](), n_characters
         for part in reversed(self.content) if self.kind == "log" else self.content:
             left -= part.n_characters
             if left < 0:
                 break
-            shown.append(part)
-        left_out = self.n_characters - sum(part.n_characters for part in shown)
-        lines = [part.to_json() for part in (reversed(shown) if self.kind == "log" else shown)]
+            kept.append(part)
+        left_out = self.n_characters - sum(part.n_characters for part in kept)
+        lines = [part.to_json() for part in (reversed(kept) if self.kind == "log" else kept)]
         return {**head, "content": lines, "left_out": left_out}
 
 
@@ -90,8 +90,8 @@ def details(stored: StoredRun, baseline: str, index: int, numbers: Collection[in
         if log:
             texts.append(Text("end of the training log", "log", log))
         for number, call in enumerate(read_calls(stored.paths.trial(trial.number).llm), start=1):
-            asked = "\n\n".join(f"[{role}]\n{content}" for role, content in call.messages)
-            texts.append(Text(f"prompt of reply {number}", "prompt", inert(asked)))
+            prompt = "\n\n".join(f"[{role}]\n{content}" for role, content in call.messages)
+            texts.append(Text(f"prompt of reply {number}", "prompt", inert(prompt)))
             texts.append(Text(call.describe(number), "reply", inert(call.reply)))
         # A shared page must not reveal paths of this machine.
         rows = [row for row in facts(stored, trial) if row[0] not in ("trial", "title", "exchange")]
@@ -231,12 +231,19 @@ def kept_edits(stored: StoredRun, baseline: str, index: int) -> list[KeptEdit]:
     for trial in stored.lineage(stored.best.number)[1:]:
         before, script = script, trial.proposal.edit.apply(script)
         every = side_by_side(before, script)
-        row, shown = _row(stored, trial, index), every[:left]
-        left -= len(shown)
+        row, visible = _row(stored, trial, index), every[:left]
+        left -= len(visible)
         assert row.value is not None, "a kept trial has a loss"
         found.append(
             KeptEdit(
-                row.mark, trial.number, row.title, row.verdict, row.value, row.change, shown, len(every) - len(shown)
+                row.mark,
+                trial.number,
+                row.title,
+                row.verdict,
+                row.value,
+                row.change,
+                visible,
+                len(every) - len(visible),
             )
         )
     return found

@@ -25,7 +25,7 @@ class _Rendered:
 
 
 class PageCache:
-    """The last version of each page that was asked for.
+    """The last rendered version of each requested page.
 
     One thread renders, one page after the other: the charts' library must not be called from two threads, and the
     event loop stays free for the others.

@@ -97,7 +97,7 @@ class Bars:
 
     labels: Sequence[str]
     values: Sequence[float]
-    shown: Sequence[str]  # the values as they are written
+    texts: Sequence[str]  # the values as they are written
     tone: Tone = "blue"
 
 

@@ -24,16 +24,16 @@ def step_size(states: Mapping[int, CMAState], *, name: str) -> Chart:
     line = Line(list(states), [state.sigma for state in states.values()], is_stepped=True)
     panel = Panel(ChartAxis("trial", is_whole=True), ChartAxis("sigma, in the unit cube", low=0.0), [line])
     last = list(states.values())[-1]
-    told = f"sigma over {last.generation} generations; {last.sigma:.3g} at the end"
-    return Chart(name, "Step size", told, [panel])
+    description = f"sigma over {last.generation} generations; {last.sigma:.3g} at the end"
+    return Chart(name, "Step size", description, [panel])
 
 
 def means(space: SearchSpace, states: Mapping[int, CMAState], *, name: str) -> Chart:
     """Return the mean of the search distribution before each trial, ± one standard deviation, one panel per name."""
-    shown = [p for p in space.parameters if not isinstance(p, Categorical)]
+    numeric = [p for p in space.parameters if not isinstance(p, Categorical)]
     x = list(states)
     panels = []
-    for parameter in shown:
+    for parameter in numeric:
         mean = [float(state.mean[parameter.name]) for state in states.values()]
         std = [float(state.std[parameter.name]) for state in states.values()]
         low = [max(m / s if parameter.log else m - s, parameter.low) for m, s in zip(mean, std, strict=True)]
@@ -47,8 +47,8 @@ def means(space: SearchSpace, states: Mapping[int, CMAState], *, name: str) -> C
                 title=parameter.name,
             )
         )
-    told = f"mean of {plural(len(shown), 'name')} over the trials, ± one standard deviation"
-    return Chart(name, "Mean of the search distribution", told, panels)
+    description = f"mean of {plural(len(numeric), 'name')} over the trials, ± one standard deviation"
+    return Chart(name, "Mean of the search distribution", description, panels)
 
 
 def standing(stored: StoredRun, task: Task) -> Mapping[int, CMAState]:
@@ -62,7 +62,7 @@ def standing(stored: StoredRun, task: Task) -> Mapping[int, CMAState]:
     history = stored.history
     if searcher is None or not searcher.has_cma_state or len(history.trials) < 2:
         return {}
-    _, told = followed(rule_of(stored.config), history.results, is_rounded=stored.config.rounded)
+    _, reported = followed(rule_of(stored.config), history.results, is_rounded=stored.config.rounded)
     host, state_now = cma_host(stored.config, task)
     states: dict[int, CMAState] = {}
     space = searched(stored.config, task)
@@ -70,7 +70,7 @@ def standing(stored: StoredRun, task: Task) -> Mapping[int, CMAState]:
     for trial in history.trials[1:]:
         number, proposal = trial.number, trial.proposal
         finished, pending = seen_by(history, number, trial.n_seen)
-        trials = [told.trial(each) for each in finished]
+        trials = [reported.trial(each) for each in finished]
         # The baseline's script serves for all trials, since CMA-ES writes every name of the space.
         again = host.propose(Context(number, task.source, task.source, trials[0], trials, space, "", pending))
         if proposal.origin is Origin.SEARCHER and again.params != proposal.params:

@@ -36,8 +36,8 @@ def family_tree(history: History, *, name: str, run: int) -> Chart:
         y += [rows[child], rows[child]]
     lines.append(Line(x, y, "green", "way to the incumbent", width=2.4))
 
-    def placed(style: Points, shown: Sequence[Trial]) -> Points:
-        numbers = [trial.number for trial in shown]
+    def placed(style: Points, group: Sequence[Trial]) -> Points:
+        numbers = [trial.number for trial in group]
         return replace(style, x=numbers, y=[rows[number] for number in numbers], trials=numbers, run=run)
 
     reverted = [trial for trial in history.trials if trial.val_loss is not None and not trial.kept]
@@ -58,11 +58,11 @@ def family_tree(history: History, *, name: str, run: int) -> Chart:
         lines,
         points=[group for group in groups if group.trials],
     )
-    told = (
+    description = (
         f"{plural(len(trials), 'trial')} by the trial that each one edited: the incumbent is "
         f"{plural(len(way) - 1, 'edit')} from the baseline"
     )
-    return Chart(name, "Family tree", told, [panel])
+    return Chart(name, "Family tree", description, [panel])
 
 
 def _way(history: History) -> list[int]:

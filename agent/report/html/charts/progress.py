@@ -54,8 +54,8 @@ def progress(
     low, high = min(values) - margin, max(values) + margin
     floor = low - 0.07 * (high - low)
 
-    def placed(style: Points, shown: Sequence[Trial], y: Sequence[float]) -> Points:
-        return replace(style, x=[places[t.number] for t in shown], y=y, trials=[t.number for t in shown], run=run)
+    def placed(style: Points, group: Sequence[Trial], y: Sequence[float]) -> Points:
+        return replace(style, x=[places[t.number] for t in group], y=y, trials=[t.number for t in group], run=run)
 
     points = [placed(Points((), (), (), "reverted"), inside, [metric.display(_loss(t)) for t in inside])]
     for word in KEPT_ORDER:
@@ -83,8 +83,8 @@ def progress(
         points=[group for group in points if group.trials],
     )
     n = plural(len(trials), "trial")
-    told = f"{metric.name} of {n} against {unit}: {len(kept)} kept, {len(failed)} without a loss"
-    return Chart(name, f"{n}, {len(kept)} kept", told, [panel])
+    description = f"{metric.name} of {n} against {unit}: {len(kept)} kept, {len(failed)} without a loss"
+    return Chart(name, f"{n}, {len(kept)} kept", description, [panel])
 
 
 def comparison(groups: Mapping[str, Sequence[History]], metric: Metric, cost: Cost, unit: str, *, name: str) -> Chart:
@@ -108,8 +108,8 @@ def comparison(groups: Mapping[str, Sequence[History]], metric: Metric, cost: Co
     panel = Panel(
         ChartAxis(unit, is_whole=unit == "trials", low=0.0), ChartAxis(f"best {metric.name} so far"), lines, bands
     )
-    told = f"best {metric.name} so far against {unit}, by mode: {', '.join(groups)}"
-    return Chart(name, f"best {metric.name} against {unit}", told, [panel])
+    description = f"best {metric.name} so far against {unit}, by mode: {', '.join(groups)}"
+    return Chart(name, f"best {metric.name} against {unit}", description, [panel])
 
 
 def worst_shown(losses: Sequence[float]) -> float:

@@ -45,10 +45,10 @@ def slices(space: SearchSpace, scored: Sequence[Scored], metric: Metric, *, name
     for parameter in varied(space, scored):
         groups = [_placed(style, parameter, [e for e in those if e[0] == i], metric, worst)
                   for style, those in styles for i in indices]  # fmt: skip
-        shown = [group for group in groups if group.trials]
-        panels.append(Panel(_axis(parameter), ChartAxis(metric.name), points=shown, title=metric.name))
-    told = f"{metric.name} of {plural(len(ranked), 'trial')} against each of {plural(len(panels), 'name')}"
-    return Chart(name, "Slices", told, panels)
+        visible = [group for group in groups if group.trials]
+        panels.append(Panel(_axis(parameter), ChartAxis(metric.name), points=visible, title=metric.name))
+    description = f"{metric.name} of {plural(len(ranked), 'trial')} against each of {plural(len(panels), 'name')}"
+    return Chart(name, "Slices", description, panels)
 
 
 def _placed(style: Points, parameter: Parameter, those: Sequence[Scored], metric: Metric, worst: float) -> Points:
@@ -66,20 +66,21 @@ def parallel(space: SearchSpace, scored: Sequence[Scored], metric: Metric, *, na
     n_all = len(ranked)
     step = max(1, math.ceil(n_all / MAX_LINES))
     ranked = ranked[:n_best] + ranked[n_best::step]
-    shown = varied(space, scored)
+    varying = varied(space, scored)
     worst = worst_shown([loss for *_, loss in ranked])
     rows = [
-        [*(place(p, params[p.name]) for p in shown), metric.display(min(loss, worst))] for _, _, params, loss in ranked
+        [*(place(p, params[p.name]) for p in varying), metric.display(min(loss, worst))]
+        for _, _, params, loss in ranked
     ]
     ranks = [2 if i == 0 else 1 if i < n_best else 0 for i in range(len(ranked))]
-    axes = [*map(_axis, shown), ChartAxis(metric.name)]
+    axes = [*map(_axis, varying), ChartAxis(metric.name)]
     some = f"{len(ranked)} of " if len(ranked) < n_all else ""
-    told = (
-        f"{some}{plural(n_all, 'configuration')} over {plural(len(shown), 'name')} and {metric.name}; "
+    description = (
+        f"{some}{plural(n_all, 'configuration')} over {plural(len(varying), 'name')} and {metric.name}; "
         f"the best {n_best} are highlighted"
     )
     content = Parallel(axes, rows, [f"{run}/{number}" for run, number, _, _ in ranked], ranks)
-    return Chart(name, "Configurations", told, content)
+    return Chart(name, "Configurations", description, content)
 
 
 def log_base(parameter: Parameter) -> int:

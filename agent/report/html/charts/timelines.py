@@ -73,8 +73,10 @@ def slots_over_time(history: History, *, name: str, run: int) -> Chart:
     ]
     content = Lanes(names, _KINDS, short, ChartAxis(f"{unit} since the first trial", low=0.0), run)
     n_lost = sum(kind == _LOST for _, _, _, kind, _ in spans)
-    told = f"what {plural(len(lanes), 'slot')} did in {last / seconds:.1f} {unit}; {plural(n_lost, 'lost attempt')}"
-    return Chart(name, "Slots over time", told, content)
+    description = (
+        f"what {plural(len(lanes), 'slot')} did in {last / seconds:.1f} {unit}; {plural(n_lost, 'lost attempt')}"
+    )
+    return Chart(name, "Slots over time", description, content)
 
 
 def spending(runs: Sequence[tuple[str, History]], *, name: str) -> Chart | None:
@@ -111,8 +113,8 @@ def spending(runs: Sequence[tuple[str, History]], *, name: str) -> Chart | None:
     panels = [Panel(axis, ChartAxis("tokens", low=0.0), tokens, points=marks[0], title="tokens")]
     if dollars:
         panels.append(Panel(axis, ChartAxis("dollars", low=0.0), dollars, points=marks[1], title="dollars"))
-    told = ", ".join(f"{line.name}: {line.y[-1] or 0:,.0f} tokens" for line in tokens)
-    return Chart(name, "Tokens and dollars", f"tokens and dollars over the trials; {told}", panels)
+    description = ", ".join(f"{line.name}: {line.y[-1] or 0:,.0f} tokens" for line in tokens)
+    return Chart(name, "Tokens and dollars", f"tokens and dollars over the trials; {description}", panels)
 
 
 def _kind(result: Trial | Repeat) -> int:

@@ -33,9 +33,9 @@ def training_curves(
         strong[history.incumbent.number] = (f"incumbent: trial {history.incumbent.number}", "green")
     others = [trial.number for trial in history.trials if trial.number not in strong]
     step = max(1, math.ceil(len(others) / max(1, max_curves)))
-    shown = others[::-1][::step]
+    others_drawn = others[::-1][::step]
     lines, beyond_start = list[Line](), list[float]()
-    for number in [*shown[::-1], *strong]:
+    for number in [*others_drawn[::-1], *strong]:
         points = thinned(
             read_points(stored.paths.trial(number).log, form), _N_HIGHLIGHTED if number in strong else _N_POINTS
         )
@@ -53,10 +53,10 @@ def training_curves(
         ChartAxis("% of the training budget", low=0.0, high=100.0), ChartAxis("loss as printed", high=high), lines
     )
     left_out = f" of {len(others)} trials" if step > 1 else ""
-    told = (
+    description = (
         f"loss as printed during training: {plural(len(lines), 'curve')}{left_out}, baseline and incumbent highlighted"
     )
-    return Chart(name, "Training curves", told, [panel])
+    return Chart(name, "Training curves", description, [panel])
 
 
 def read_points(log: Path, form: CurveFormat) -> list[Point]:

@@ -110,7 +110,7 @@ def _change(loss: float, baseline: float, metric: Metric) -> str:
 
 
 def _sigmas(change: float, keeper: KeepPolicy) -> str:
-    """Return a change in units of the noise of one run; that it is unknown, or a guess, is said."""
+    """Return a change in units of the noise of one run; the text says if it is unknown or a guess."""
     if keeper.noise.is_unobservable:
         return "the noise of one run is unknown: every seed gives the same loss"
     guessed = "" if is_measured(keeper) else ", if sigma is as guessed: no repeat has measured it"

@@ -78,7 +78,7 @@ def cautions(runs: Sequence[RunOnPage]) -> list[Caution]:
                 flagged.setdefault(kind, {})[f"{index}/{trial.number}"] = name
                 texts.setdefault(kind, set()).add(text)
     found = [Caution(f"{'' if is_one else f'{run.stored.run_id}: '}{text}") for run in runs for text in _about(run)]
-    shown = [
+    flag_cautions = [
         Caution(
             min(texts[kind]) if len(texts[kind]) == 1 else kind,
             tuple(all_.items())[:_MOST_LINKS],
@@ -89,7 +89,7 @@ def cautions(runs: Sequence[RunOnPage]) -> list[Caution]:
     if any(run.task.score.row.is_self_reported for run in runs):
         name = runs[0].stored.metric.name
         found.insert(0, Caution(f"{name} is self-reported: scripts printed it, and nothing checked it"))
-    return [*found, *shown]
+    return [*found, *flag_cautions]
 
 
 def _about(run: RunOnPage) -> Iterator[str]:

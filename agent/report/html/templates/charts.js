@@ -194,7 +194,7 @@ globalThis.autocentaurCharts = (() => {
         },
         series: [{
           type: "bar", data: content.values, barWidth: "62%", color: colour(content.tone ?? "blue"), silent: true,
-          label: { show: true, position: "right", ...text(12), formatter: ({ dataIndex }) => content.shown[dataIndex] },
+          label: { show: true, position: "right", ...text(12), formatter: ({ dataIndex }) => content.texts[dataIndex] },
         }],
       },
     };
