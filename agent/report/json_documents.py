@@ -109,6 +109,7 @@ def trial_json(trial: Trial, sha: str | None, metric: Metric, added: AddedLines 
         origin=proposal.origin.value,
         copied_from=proposal.copied_from,
         offer=asdict(proposal.offer) if proposal.offer is not None else None,
+        turn=asdict(proposal.turn) if proposal.turn is not None else None,
         agent=asdict(proposal.agent) if proposal.agent is not None else None,
         submission=asdict(proposal.submission) if proposal.submission is not None else None,
         title=one_line(proposal.title),

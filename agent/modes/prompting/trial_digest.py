@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from agent.modes.prompting.trial_facts import trial_facts
 from agent.trials.added_lines import AddedLines
 from agent.trials.history import stands
+from agent.trials.hybrid.turn_shares import tuned_by
 from agent.trials.trial import KeepState, Status, Trial
 
 N_LATEST = 5  # trials shown with their whole result, kept or not
@@ -162,7 +163,8 @@ class TrialDigest:
         scored = [trial for trial in group if trial.val_loss is not None]
         shown = min(scored, key=lambda trial: trial.val_loss or 0.0) if scored else group[-1]
         which = "best of them" if scored else "the last"
-        return f"{numbers}: {quoted_line(group[-1].proposal.title)} -> {which}: {self.briefing.result(shown)}"
+        idea = next((trial for trial in reversed(group) if tuned_by(trial) is None), group[-1])
+        return f"{numbers}: {quoted_line(idea.proposal.title)} -> {which}: {self.briefing.result(shown)}"
 
     def _reason(self, trial: Trial) -> str:
         return quoted_line(trial.outcome.reason) if trial.outcome else ""
@@ -182,10 +184,16 @@ def _again(added: AddedLines) -> str:
 
 
 def _grouped(trials: Iterable[Trial]) -> list[list[Trial]]:
-    """Return trials grouped by the words of their titles; groups are in the order of their last trial."""
+    """Return trials grouped by the words of their titles; groups are in the order of their last trial.
+
+    A trial that only tunes the numbers of another one is part of that one's idea.
+    """
     groups: dict[str, list[Trial]] = {}
+    shapes: dict[int, str] = {}
     for trial in trials:
-        shape = _shape(trial.proposal.title)
+        base = tuned_by(trial)
+        shape = _shape(trial.proposal.title) if base is None else shapes.get(base, f"tunes {base}")
+        shapes[trial.number] = shape
         groups[shape] = [*groups.pop(shape, []), trial]
     return list(groups.values())
 

@@ -44,6 +44,8 @@ class TrialDocument(Document):
     offer: Mapping[str, Any] | None
     """What a model offered for it (mode centaur): `points` with their `merits` as the host rates them, lower is better,
     `host_merit`, `taken`, the index of the point that ran, null: the host's, and `share`, the model's at that time."""
+    turn: Mapping[str, Any] | None
+    """In mode centaur-code: whose turn it was, kind structure or numbers, and why; tunes is the trial that it tunes."""
     agent: Mapping[str, Any] | None
     """The coding agent that proposed it."""
     submission: Mapping[str, Any] | None

@@ -32,6 +32,7 @@ from agent.report.html.tables import (
     runs_table,
     slice_table,
     test_table,
+    turns_table,
 )
 from agent.report.slices import slices_table, unseen
 from agent.report.steering.messages import messages_table, refusals_table
@@ -195,7 +196,8 @@ def _failures(runs: Sequence[RunOnPage]) -> Chapter:
 def _finders(runs: Sequence[RunOnPage]) -> Chapter:
     table = finders_table(runs)
     note = "Copies repeat values that another origin had proposed before, so their gain is not the copier's."
-    return Chapter("finders", "Who found what", note, tables=[table] if table.rows else [])
+    turns = turns_table(runs)
+    return Chapter("finders", "Who found what", note, tables=[each for each in (table, turns) if each.rows])
 
 
 def _importance(runs: Sequence[RunOnPage]) -> Chapter:

@@ -19,6 +19,7 @@ from agent.task.task import Task
 from agent.text import one_line
 from agent.trials.budget import Ledger, duration
 from agent.trials.history import History
+from agent.trials.hybrid.turn_shares import turn_shares
 from agent.trials.repeat import Repeat
 from agent.trials.trial import Origin, Status, Trial
 
@@ -124,6 +125,22 @@ def finders_table(runs: Sequence[RunOnPage]) -> Table:
                 run.stored.run_id, finder.origin.value, str(finder.n_proposed), _share(finder.n_proposed, n_all),
                 *map(str, counts), f"{finder.gain:.6f}", best, *(_model_cost_of(finder) if has_model_calls else ()),
             ])  # fmt: skip
+    return Table(columns, rows)
+
+
+def turns_table(runs: Sequence[RunOnPage]) -> Table:
+    """Return what structure and numbers have brought, two rows for each run of mode centaur-code."""
+    columns = ("run", "turn", "trials", "kept", "lowered the loss by", "share of the gain", "device time")
+    rows = []
+    for run in runs:
+        shares = turn_shares(run.stored.history)
+        whole = sum(share.gain for share in shares)
+        for share in shares:
+            part = f"{share.gain / whole:.0%}" if whole > 0 else ""
+            counts = str(share.n_trials), str(share.n_kept)
+            rows.append(
+                [run.stored.run_id, share.kind.value, *counts, f"{share.gain:.6f}", part, duration(share.seconds)]
+            )
     return Table(columns, rows)
 
 

@@ -7,6 +7,8 @@ from agent.report.html.charts.chart import DASHES, TONES, Band, Chart, ChartAxis
 from agent.text import plural
 from agent.trials.best_so_far import BestSoFar, Cost, best_so_far, spread
 from agent.trials.history import History
+from agent.trials.hybrid.turn import TurnKind
+from agent.trials.hybrid.turn_shares import tuned_by
 from agent.trials.metric import Metric
 from agent.trials.trial import KeepState, Trial
 
@@ -57,11 +59,21 @@ def progress(
     def placed(style: Points, group: Sequence[Trial], y: Sequence[float]) -> Points:
         return replace(style, x=[places[t.number] for t in group], y=y, trials=[t.number for t in group], run=run)
 
-    points = [placed(Points((), (), (), "reverted"), inside, [metric.display(_loss(t)) for t in inside])]
-    for word in KEPT_ORDER:
-        those = [t for t in kept if kept_style(t).name == word]
-        if those:
-            points.append(placed(kept_style(those[0]), those, [metric.display(_loss(t)) for t in those]))
+    has_turns = any(t.proposal.turn is not None for t in trials)
+    points = []
+    for is_tuned in (False, True) if has_turns else (False,):
+        of_kind = [t for t in inside if (tuned_by(t) is not None) is is_tuned]
+        name = f"{_kind(is_tuned=is_tuned)}, reverted" if has_turns else "reverted"
+        reverted = Points((), (), (), name, tone="grey" if is_tuned or not has_turns else "blue")
+        points.append(placed(reverted, of_kind, [metric.display(_loss(t)) for t in of_kind]))
+        for word in KEPT_ORDER:
+            those = [t for t in kept if kept_style(t).name == word and (tuned_by(t) is not None) is is_tuned]
+            if those:
+                style = kept_style(those[0])
+                if has_turns and word != "baseline":
+                    shape = "circle" if is_tuned else style.shape
+                    style = replace(style, name=f"{_kind(is_tuned=is_tuned)}, {word}", shape=shape)
+                points.append(placed(style, those, [metric.display(_loss(t)) for t in those]))
     edge, triangle = (low, "triangle-down") if metric.goal == "maximise" else (high, "triangle-up")
     points.append(placed(Points((), (), (), "worse than shown", shape=triangle), beyond, [edge] * len(beyond)))
     cross = Points((), (), (), "no loss", shape="cross", tone="vermillion")
@@ -110,6 +122,10 @@ def comparison(groups: Mapping[str, Sequence[History]], metric: Metric, cost: Co
     )
     description = f"best {metric.name} so far against {unit}, by mode: {', '.join(groups)}"
     return Chart(name, f"best {metric.name} against {unit}", description, [panel])
+
+
+def _kind(*, is_tuned: bool) -> str:
+    return (TurnKind.NUMBERS if is_tuned else TurnKind.STRUCTURE).value
 
 
 def worst_shown(losses: Sequence[float]) -> float:

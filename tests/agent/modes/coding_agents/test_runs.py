@@ -73,6 +73,22 @@ def test_a_run_is_recorded_and_served_again_without_an_endpoint(
     assert "night.jsonl records no further POST of /chat/completions" in further.stderr
 
 
+@pytest.mark.slow
+def test_a_searcher_tunes_the_numbers_that_an_agent_wrote(
+    agent: Run, environment: dict[str, str], tmp_path: Path
+) -> None:
+    with fake_server([says("SMOOTHING = 20.0 => SMOOTHING = 90.0  # tune: 1..1000 log")]) as server:
+        environment["OPENAI_BASE_URL"] = server.base_url
+        done = agent(*search("--mode", "centaur-code", "--trials", "4"))
+    assert done.returncode == 0, done.stderr
+    _, first, *tuned = json.loads(agent("log", "r", "--json").stdout)["trials"]
+    assert (first["origin"], first["turn"]["kind"]) == ("agent", "structure")
+    assert [(trial["origin"], trial["turn"]["tunes"]) for trial in tuned] == [("searcher", 1)] * 2
+    assert len({trial["title"] for trial in tuned}) == 2
+    assert "# tune: 32..1024 log2" in (tmp_path / "runs/r/trials/0001/agent/files/NOTES.md").read_text()
+    assert agent("log", "--verify").stdout == "run r: journal, git and files agree\n"
+
+
 def test_a_recording_that_is_there_is_not_written_over(agent: Run, tmp_path: Path) -> None:
     (tmp_path / "night.jsonl").write_text("")
     done = agent(*search("--record", "night.jsonl"))

@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from agent.modes.prompting.trial_digest import TrialDigest, quoted_log
+from agent.trials.hybrid.turn import TurnChoice, TurnKind
 from agent.trials.trial import Status, Trial
 from tests.agent.modes.run_so_far import BRIEFING, baseline, trial
 
@@ -24,6 +25,21 @@ def test_like_ideas_are_one_line_with_the_best_result() -> None:
     assert seen.tried(9).splitlines() == [
         "2: deeper -> reverted, val_bpb 2.7",
         "1, 3, 4: wider model -> best of them: reverted, val_bpb 2.6",
+    ]
+
+
+def test_trials_that_tune_an_idea_are_part_of_it() -> None:
+    def tuned(number: int, of: int, loss: float) -> Trial:
+        turn = TurnChoice(TurnKind.NUMBERS, "", of)
+        return trial(number, f"trial {of} with LR 0.1->0.{number}", loss=loss, turn=turn)
+
+    kept = trial(3, "deeper", loss=2.4, kept=True)
+    seen = memory(
+        trial(1, "a gate", loss=2.8), tuned(2, 1, 2.7), kept, tuned(4, 1, 2.6), tuned(5, 3, 2.9), tuned(6, 3, 3.0)
+    )
+    assert seen.tried(9).splitlines() == [
+        "1, 2, 4: a gate -> best of them: reverted, val_bpb 2.6",
+        "5, 6: trial 3 with LR 0.1->0.6 -> best of them: reverted, val_bpb 2.9",
     ]
 
 

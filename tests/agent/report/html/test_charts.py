@@ -18,10 +18,11 @@ from agent.task.curve_format import PATTERN, CurveFormat, compiled
 from agent.task.task import Task
 from agent.trials.best_so_far import as_trials
 from agent.trials.events import AttemptLost, TrialFinished, TrialStarted
+from agent.trials.hybrid.turn import TurnChoice, TurnKind
 from agent.trials.learning_curve import Point
 from agent.trials.machine_speed import LostAttempt, SlotUse
 from agent.trials.metric import Metric
-from agent.trials.trial import KeepState, Status
+from agent.trials.trial import KeepState, Proposal, Status
 from tests.made_runs import BASELINE, BEGAN, Again, failed, made_history, made_run, scored, searched
 
 METRIC = Metric(name="val_bpb")
@@ -82,6 +83,27 @@ def test_progress_has_each_trial_once_in_its_group() -> None:
     assert list(zip(best["x"], best["y"], strict=True)) == [(0, 3), (1, 2.5), (6, 2.45)]
     (band,) = panel["bands"]
     assert (band["low"], band["high"]) == ([2.98], [3.02])
+
+
+def test_the_trials_of_structure_and_numbers_are_told_apart() -> None:
+    def of_turn(tunes: int | None) -> Proposal:
+        kind = TurnKind.STRUCTURE if tunes is None else TurnKind.NUMBERS
+        return replace(searched(0.1 if tunes is None else 0.2), turn=TurnChoice(kind, "", tunes))
+
+    history = made_history(
+        [
+            BASELINE,
+            (of_turn(None), scored(2.5, kept=True)),
+            (of_turn(1), scored(2.6)),
+            (of_turn(1), scored(2.4, kept=True)),
+            (of_turn(None), scored(2.7)),
+        ]
+    )
+    chart = progress(history, METRIC, as_trials, "trials", sigma=None, name="p", run=0)
+    assert points(chart) == {
+        "baseline": [0], "structure, provisional": [1], "numbers, reverted": [2], "numbers, provisional": [3],
+        "structure, reverted": [4],
+    }  # fmt: skip
 
 
 def test_a_maximised_metric_is_drawn_as_its_user_named_it() -> None:
