@@ -125,7 +125,7 @@ def baseline_loss(runs: RunsFolder, name: str) -> float:
             done = agent("replay", f"{name}/0", "--seed", str(seed), "--json", "--trust", "--runs", str(runs.root))
             if not done.stdout:
                 sys.exit(f"the baseline could not be replayed:\n{done.stderr[-2000:]}")
-            known[str(seed)] = json.loads(done.stdout)["val_loss"]
+            known[str(seed)] = json.loads(done.stdout)["outcome"]["val_loss"]
             file.write_text(json.dumps(known), encoding="utf-8")
     return mean(known[str(seed)] for seed in FINAL_SEEDS)
 
