@@ -41,7 +41,7 @@
       }),
     );
     doing.append(made.subject, " ", made.phase, " ", made.what);
-    item.append(made.place, doing, made.since, made.line);
+    item.append(made.place, " ", doing, " ", made.since, " ", made.line);
     return item;
   }
 
