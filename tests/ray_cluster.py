@@ -139,7 +139,7 @@ class RayCluster:
     def lose_node(self, node: str) -> None:
         """Kill all processes of a node, as when its power fails."""
         while pids := self.processes_on(node):
-            for pid in pids:
+            for pid in _with_children(pids):  # some of Ray's own overwrite their variables
                 with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
             time.sleep(0.02)
@@ -231,6 +231,18 @@ class RayCluster:
         answer = self._starter.stdout.readline()
         assert answer, (self.folder / "starter.out").read_text()[-2000:]
         return json.loads(answer)
+
+
+def _with_children(pids: list[int]) -> list[int]:
+    """Return processes and all that descend from them."""
+    parents: dict[int, int] = {}
+    for entry in filter(str.isdigit, os.listdir("/proc")):
+        with suppress(OSError):
+            parents[int(entry)] = int(Path(f"/proc/{entry}/stat").read_text().rpartition(")")[2].split()[1])
+    found = list(pids)
+    for pid in found:  # which grows meanwhile
+        found += [child for child, parent in parents.items() if parent == pid and child not in found]
+    return found
 
 
 @contextmanager

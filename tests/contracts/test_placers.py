@@ -447,12 +447,13 @@ class TestRay(PlacerContract, LosesNodes):
     def test_what_no_node_has_is_refused_with_what_they_have(self, ray_queue: Ray, tmp_path: Path) -> None:
         ray_queue.spec = ClusterSpec(resources={"spot": 1.0})
         placer = PlacingSandbox(ray_queue, InnerSandbox(), tmp_path / "jobs", timeouts=RAY_TIMEOUTS)
-        with closing(placer), pytest.raises(SandboxError, match=r"no node of Ray has .*1 spot: they have .*0 spot"):
+        with closing(placer), pytest.raises(SandboxError, match=r"no node of Ray has .*1 spot, .*: they have .*0 spot"):
             placer.check(WALL)
 
     def test_a_node_whose_sandbox_fails_gets_no_further_job_while_there_are_others(
         self, ray_queue: Ray, cluster: RayCluster, said: list[str], tmp_path: Path
     ) -> None:
+        ray_queue.spec = ClusterSpec()
         inner = InnerSandbox(python="/nowhere")
         placer = PlacingSandbox(ray_queue, inner, tmp_path / "jobs", say=said.append, timeouts=RAY_TIMEOUTS)
         with closing(placer):

@@ -65,13 +65,10 @@ class Driver:
         """Raise SandboxError if no node has these resources, besides those to be avoided."""
         totals = [node["Resources"] for node in self._nodes if node["Alive"] and name_of(node) not in avoided]
         if not any(all(total.get(name, 0) >= amount for name, amount in wanted.items()) for total in totals):
-            names = [name for name in wanted if name != "memory"]
-            have = "; ".join(
-                ", ".join(f"{total.get(name, 0):g} {name}" for name in (*names, "memory")) for total in totals
-            )
+            have = dict.fromkeys(_in_words({name: total.get(name, 0) for name in wanted}) for total in totals)
             raise SandboxError(
-                f"no node of Ray has {', '.join(f'{amount:g} {name}' for name, amount in wanted.items())}: they have "
-                f"{have}; lower [limits] or [cluster] of task.toml, or start such a node first"
+                f"no node of Ray has {_in_words(wanted)}: they have {'; '.join(have) or 'nothing'}; lower [limits] or "
+                "[cluster] of task.toml, or start such a node first"
             )
 
     def submit(
@@ -222,6 +219,11 @@ def _connect(address: str) -> None:
 
 def _first_sentence(error: Exception) -> str:
     return str(error).strip().partition("\n")[0].partition(". ")[0][:200]
+
+
+def _in_words(resources: Mapping[str, float]) -> str:
+    others = [f"{amount:g} {name}" for name, amount in resources.items() if name != "memory"]
+    return ", ".join([*others, f"{resources['memory'] / 2**30:.1f} GiB of memory"])
 
 
 def name_of(node: Mapping[str, Any]) -> str:

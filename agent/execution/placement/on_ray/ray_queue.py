@@ -70,7 +70,7 @@ class Ray:
             raise
         except SandboxError as error:
             raise QueueUnreachableError(str(error)) from error
-        waiting = {"PENDING": "Ray has no node free for it"}
+        waiting = {"PENDING": "no node is free, or Ray is starting a process there"}
         return {
             name: QueueState(is_alive, word, node, waiting.get(word, ""))
             for name, (is_alive, word, node) in answer["states"].items()
