@@ -67,9 +67,9 @@ NO_SLOT = {"lost": [], **dict.fromkeys(("slot", "device", "slot_seconds", "queue
 
 NOBODY_STEERED = {
     **{"waits_for_approval": False, "notes": None, "n_messages": 0},
-    **dict.fromkeys(("approval", "submission", "agent")),
+    **dict.fromkeys(("approval", "submission", "agent", "turn", "offer")),
 }
-"""What this version adds to each trial about people and their agents."""
+"""What this version adds to each trial about people, their agents and the turns of hybrid modes."""
 
 
 def as_now(then: dict[str, Any]) -> dict[str, Any]:

@@ -12,6 +12,8 @@ class ListedRunDocument(Document):
     run: str
     state: str
     """What it is doing, as one word."""
+    work: str | None
+    """What a process does on it at this moment, in a few words; null: no process works on it."""
     open_by: int | None
     """Process that works on the run; null: none does."""
     fault: str | None

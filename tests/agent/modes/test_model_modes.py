@@ -163,9 +163,9 @@ def test_a_centaurs_offers_are_in_log_show_report_and_prompt(agent: Agent, tmp_p
             "--hints is for centaur, centaur:echo, cma-es, local, local-gp, tpe, optuna:NAME, random; mode fixed would "
             "ignore it: leave it out",
         ),
-        (["--mode", "cma-es", "--model", "m"], "--model is for centaur, fixed, code-edit; mode cma-es would ignore it"),
-        (["--mode", "centaur:echo", "--max-cost", "1"], "--max-cost is for centaur, fixed, code-edit; mode centaur:e"),
-        (["--mode", "optuna:GPSampler", "--record", "f"], "--record is for centaur, fixed, code-edit; mode optuna:GPS"),
+        (["--mode", "cma-es", "--model", "m"], "--model is for centaur, fixed, code-edit, centaur-code; mode cma-es"),
+        (["--mode", "centaur:echo", "--max-cost", "1"], "--max-cost is for centaur, fixed, code-edit, centaur-code; mode"),
+        (["--mode", "optuna:GPSampler", "--record", "f"], "--record is for centaur, fixed, code-edit, centaur-code; m"),
         (["--mode", "fixed", "--llm-every", "2"], "--llm-every is for centaur, centaur:echo; mode fixed"),
         (
             ["--mode", "centaur", "--host", "tpe"],
@@ -175,7 +175,7 @@ def test_a_centaurs_offers_are_in_log_show_report_and_prompt(agent: Agent, tmp_p
             ["--mode", "cma-es", "--host", "local-gp"],
             "--host is for centaur, centaur:echo; mode cma-es would ignore it",
         ),
-        (["--mode", "local", "--no-smoke"], "--no-smoke is for code-edit, submitted; mode local"),
+        (["--mode", "local", "--no-smoke"], "--no-smoke is for code-edit, centaur-code, submitted; mode"),
         (["--mode", "code-edit", "--no-derived"], "random; mode code-edit would ignore it"),
     ],
 )

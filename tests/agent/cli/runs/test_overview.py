@@ -43,9 +43,9 @@ def test_each_run_is_listed_with_what_it_is_doing_and_its_best_value(at: Zygote)
     lines = said(at, "runs").splitlines()
     rows = {line.split()[0]: " ".join(line.split()[1:]) for line in lines[1:] if line}
     assert lines[0].split() == ["run", "state", "mode", "trials", "result", "standing", "spent", "size", "began"]
-    assert rows["night"].startswith("done random 2 of 2 2.4 (−20.0 %) 6 s ")
+    assert rows["night"].startswith("done random 2 of 2 2.4 (−20.0 %) provisional 6 s ")
     assert rows["night"].endswith(" 2026-11-21")
-    assert rows["open"].startswith("interrupted random 2 of 40 2.4 (−20.0 %) 6 s ")
+    assert rows["open"].startswith("interrupted random 2 of 40 2.4 (−20.0 %) provisional 6 s ")
     assert rows["broken"].startswith("failed random 1 1 s ")
     with locked(at.runs.run("open")):
         assert "\nopen    running " in said(at, "runs")
