@@ -17,7 +17,7 @@ counted for the structure, since they are part of its price.
 """
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import median
 
@@ -73,11 +73,12 @@ class TurnRule:
         lineage = Lineage.of(context)
         if not any(number for number in lineage.families):
             return TurnChoice(TurnKind.STRUCTURE, "the first structure comes before any tuning")
-        if (due := self._due(lineage, context)) is not None:
+        promising = self._promising(lineage, context)
+        if (due := _due(promising)) is not None:
             nth = len(due.tuning) + 1
             why = f"trial {due.number} is within the margin of the incumbent: tuning trial {nth} of at least {N_DUE}"
             return TurnChoice(TurnKind.NUMBERS, why, due.number, is_due=True)
-        tuned = self._open(lineage, context) or self._incumbents(lineage, context)
+        tuned = _still_moving(promising, STEP * context.sigma) or self._incumbents(lineage, context)
         if tuned is None:
             return TurnChoice(TurnKind.STRUCTURE, "the incumbent's script has no number to tune, or no untried value")
         if (n_without := _n_without_gain(lineage)) is not None:
@@ -99,43 +100,40 @@ class TurnRule:
         of_numbers = [credit for credit in found if not credit.is_structure]
         return _arm(of_structure, found, unit, context.sigma), _arm(of_numbers, found, unit, context.sigma)
 
-    def _due(self, lineage: Lineage, context: Context) -> Family | None:
-        """Return the structure that must be tuned next: the best of those with the fewest tuning trials."""
-        due = [
+    def _promising(self, lineage: Lineage, context: Context) -> list[Family]:
+        """Return the structures within the margin of the incumbent that can be tuned."""
+        limit = context.best_loss + margin(lineage, context.sigma)
+        near = [
             family
             for family in lineage.families.values()
-            if family.number and len(family.tuning) < N_DUE and self._is_promising(family, lineage, context)
+            if family.number and family.best_loss is not None and family.best_loss <= limit
         ]
-        return min(due, key=lambda family: (len(family.tuning), family.best_loss, family.number), default=None)
-
-    def _open(self, lineage: Lineage, context: Context) -> Family | None:
-        """Return the best structure whose tuning still moves."""
-        still = [
+        return [
             family
-            for family in lineage.families.values()
-            if family.number
-            and N_DUE <= len(family.tuning) < N_MOST
-            and not family.is_stalled(PATIENCE, STEP * context.sigma)
-            and self._is_promising(family, lineage, context)
+            for family in near
+            if counted_loss(family.base) is not None
+            and family.base.standing is not KeepState.ROLLED_BACK
+            and not family.is_exhausted
+            and self.has_knobs(family.base)
         ]
-        return min(still, key=lambda family: (family.best_loss, family.number), default=None)
 
     def _incumbents(self, lineage: Lineage, context: Context) -> Family | None:
         family = lineage.family_of(context.incumbent)
         return family if not family.is_exhausted and self.has_knobs(family.base) else None
 
-    def _is_promising(self, family: Family, lineage: Lineage, context: Context) -> bool:
-        loss = family.best_loss
-        is_near = loss is not None and loss <= context.best_loss + margin(lineage, context.sigma)
-        return is_near and self._can_be_tuned(family)
 
-    def _can_be_tuned(self, family: Family) -> bool:
-        return (
-            counted_loss(family.base) is not None
-            and family.base.standing is not KeepState.ROLLED_BACK
-            and not family.is_exhausted
-            and self.has_knobs(family.base)
-        )
+def _due(promising: Sequence[Family]) -> Family | None:
+    """Return the structure that must be tuned next: the best of those with the fewest tuning trials."""
+    due = [family for family in promising if len(family.tuning) < N_DUE]
+    return min(due, key=lambda family: (len(family.tuning), family.best_loss, family.number), default=None)
+
+
+def _still_moving(promising: Sequence[Family], step: float) -> Family | None:
+    """Return the best structure that has been tuned and still moves, by more than `step`; None if none does."""
+    still = [
+        family for family in promising if N_DUE <= len(family.tuning) < N_MOST and not family.is_stalled(PATIENCE, step)
+    ]
+    return min(still, key=lambda family: (family.best_loss, family.number), default=None)
 
 
 def margin(lineage: Lineage, sigma: float) -> float:

@@ -63,7 +63,7 @@ def test_a_rejected_structure_is_tuned_even_when_the_incumbent_has_moved_on() ->
 @pytest.mark.parametrize("space", [None, SearchSpace.from_tables({"A": {"type": "float", "low": 0.1, "high": 10}})])
 def test_a_rebuilt_proposer_proposes_the_same_at_every_trial(space: SearchSpace | None) -> None:
     run = MadeRun(IDEAS, space=space)
-    for _ in range(60):
+    for _ in range(36):
         again = run.rebuilt().propose(run.context)
         assert run.proposer.propose(run.context) == again
         run.finish(run.start(run.rebuilt()).number)
@@ -74,7 +74,7 @@ def test_a_rebuilt_proposer_proposes_the_same_at_every_trial(space: SearchSpace 
 
 def test_with_three_in_flight_a_rebuilt_proposer_goes_on_and_no_script_runs_twice() -> None:
     run = MadeRun(IDEAS, is_parallel=True)
-    for n in range(60):
+    for n in range(36):
         while len(run.pending) < 3:
             assert run.rebuilt().propose(run.context) == run.proposer.propose(run.context)
             run.start()
