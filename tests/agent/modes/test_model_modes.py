@@ -164,7 +164,7 @@ def test_a_centaurs_offers_are_in_log_show_report_and_prompt(agent: Agent, tmp_p
             "ignore it: leave it out",
         ),
         (["--mode", "cma-es", "--model", "m"], "--model is for centaur, fixed, code-edit, centaur-code; mode cma-es"),
-        (["--mode", "centaur:echo", "--max-cost", "1"], "--max-cost is for centaur, fixed, code-edit, centaur-code; mode"),
+        (["--mode", "centaur:echo", "--max-cost", "1"], "--max-cost is for centaur, fixed, code-edit, centaur-code; m"),
         (["--mode", "optuna:GPSampler", "--record", "f"], "--record is for centaur, fixed, code-edit, centaur-code; m"),
         (["--mode", "fixed", "--llm-every", "2"], "--llm-every is for centaur, centaur:echo; mode fixed"),
         (
