@@ -97,7 +97,17 @@ class TestLocalQueue(PlacerContract):
                     placer.run(job_in(tmp_path, "pass"))
                 assert raised.value.node == "local"
         assert queue.n_started == 2
-        assert ["no further job of this run goes to node local" in line for line in said] == [True]
+        assert said == ["no job of this run goes to node local for 30.0 min: a sandbox failed there"]
+
+    def test_a_node_whose_sandbox_failed_gets_jobs_again_after_a_while(
+        self, queue: LocalQueue, said: list[str], tmp_path: Path
+    ) -> None:
+        inner, timeouts = InnerSandbox(python=str(tmp_path / "no-python")), replace(QUICK, avoid=0.0)
+        with closing(PlacingSandbox(queue, inner, tmp_path / "jobs", say=said.append, timeouts=timeouts)) as placer:
+            for _ in range(2):
+                with pytest.raises(NodeFailedError):
+                    placer.run(job_in(tmp_path, "pass"))
+        assert len(said) == 2
 
     def test_the_copy_that_a_job_runs_from_has_time_of_its_own(self, queue: LocalQueue, tmp_path: Path) -> None:
         timeouts = Timeouts(poll=0.05, grace=0.5, overtime=0.2, copying=600.0)

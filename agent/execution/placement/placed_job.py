@@ -35,6 +35,7 @@ class Timeouts:
     copying: float = 1800.0  # the same, for the copy that a scoring job runs from: 8 GiB at 5 MB/s take 1718 s
     stop: float = 180.0  # for a job to end that was asked to, and for us to see it on a network file system
     busy: float = 30.0  # between two submissions to a cluster that takes no further job at present
+    avoid: float = 1800.0  # a node on which a sandbox has failed: that may pass, as a full disk does
     wait: float = 10.0  # in the queue, before the run shows why a job waits there
 
 

@@ -3,6 +3,7 @@
 import re
 import shutil
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -12,6 +13,7 @@ from agent.execution.placement.job_queue import JobNeeds, JobQueue, QueueBusyErr
 from agent.execution.placement.placed_job import DEFAULT_TIMEOUTS, PlacedJob, Timeouts
 from agent.execution.placement.poller import Poller
 from agent.execution.placement.queue_waits import QueueWaits
+from agent.trials.budget import duration
 from sandbox.errors import JobLostError, NodeFailedError, SandboxError
 from sandbox.job import Execution, Job, Limits
 from sandbox.job_checks import validate_job
@@ -49,7 +51,7 @@ class PlacingSandbox:
         self._waits = QueueWaits(self._root, say)
         self._say = say
         self._held: set[str] = set()  # names of the folders that a thread works with
-        self._avoided: set[str] = set()  # nodes on which the sandbox has failed
+        self._avoided: dict[str, float] = {}  # until when, by node: those on which the sandbox has failed
         self._lock = threading.Lock()
 
     @property
@@ -70,7 +72,7 @@ class PlacingSandbox:
 
         Raises:
             JobLostError: nobody knows how it ended; a node that cannot be reached may still run it, in a folder that
-                no later attempt uses. NodeFailedError: the sandbox failed on its node, which gets no further job.
+                no later attempt uses. NodeFailedError: the sandbox failed on its node, which gets no job for a while.
             SandboxError: the cluster refused it. A failure of the job is part of the Execution instead.
         """
         validate_job(job)
@@ -80,7 +82,8 @@ class PlacingSandbox:
         request = JobRequest.of(job, self._inner, needs_gpu=gpus > 0)
         needs = self._needs(job.limits, gpus=gpus, apart=job.apart)
         with self._lock:
-            needs = replace(needs, avoided=tuple(sorted(self._avoided)))
+            now = time.monotonic()
+            needs = replace(needs, avoided=tuple(sorted(node for node, until in self._avoided.items() if now < until)))
         try:
             with self._poller, self._placed(request, needs, job) as placed:
                 return placed.follow()
@@ -101,12 +104,14 @@ class PlacingSandbox:
         self._queue.close()
 
     def _avoid(self, node: str) -> None:
-        """Send no further job to a node, which would take one after the other: it is always free."""
+        """Send a node no job for a while: it would take one after the other, since it is always free."""
         with self._lock:
-            is_new = node not in self._avoided
-            self._avoided.add(node)
+            now = time.monotonic()
+            is_new = self._avoided.get(node, now) <= now
+            self._avoided[node] = now + self._timeouts.avoid
         if is_new:
-            self._say(f"no further job of this run goes to node {node}, until `agent resume`: its sandbox fails")
+            pause = duration(self._timeouts.avoid)
+            self._say(f"no job of this run goes to node {node} for {pause}: a sandbox failed there")
 
     def _needs(self, limits: Limits, *, gpus: int, apart: bool) -> JobNeeds:
         slack_seconds = self._timeouts.overtime + (self._timeouts.copying if apart else 0.0)
