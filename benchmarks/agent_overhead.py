@@ -22,7 +22,6 @@ from agent.execution.coding_agent.agent_job import open_agent_sandbox
 from agent.llm.gateway.dialects import DIALECTS
 from agent.llm.gateway.gateway import Gateway
 from agent.llm.gateway.sources import Endpoints, Upstream
-from agent.llm.prompt_templates import PromptSet
 from agent.modes.coding_agents.proposer import Agent, CodingAgentProposer
 from agent.store.paths import RunPaths
 from sandbox.job import Sandbox

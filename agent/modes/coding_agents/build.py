@@ -23,7 +23,6 @@ from agent.llm.gateway.meter import Allowance
 from agent.llm.gateway.sources import Endpoints, ReplySource, upstream_of
 from agent.llm.login_proxy.proxy import TunnelLimits
 from agent.llm.prices import Price
-from agent.llm.prompt_templates import PromptSet
 from agent.modes.coding_agents.login_access import LoginAccess
 from agent.modes.coding_agents.proposer import Agent, CodingAgentProposer, OpenModelAccess
 from agent.modes.mode import AgentHost, briefing_of
@@ -76,7 +75,7 @@ def build(inputs: "ModeInputs", host: AgentHost, guard: Guard, more: Sequence[st
         login=login,
         briefing=briefing_of(task),
         guard=guard,
-        prompts=PromptSet.load("coding_agent", parts=("system", "user"), more=more),
+        more_prompts=more,
         frozen={name: content for name, content in task.files.items() if name in task.frozen},
         paths=paths,
         limits=AgentLimits(seconds=config.agent_seconds),

@@ -4,7 +4,7 @@ Each trial starts a new session of the agent, which knows about the run only wha
 the context, so a resumed run gives the agent the same text; its answer may differ, as that of any model.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -95,7 +95,7 @@ class CodingAgentProposer:
         guard: Guard,
         frozen: Mapping[str, bytes],
         paths: RunPaths,
-        prompts: PromptSet,
+        more_prompts: Sequence[str] = (),
         limits: AgentLimits = AgentLimits(),  # noqa: B008 (frozen)
         login: LoginAccess | None = None,
         rehearse: Rehearse | None = None,
@@ -109,14 +109,14 @@ class CodingAgentProposer:
             sandbox: runs the agent.
             briefing, guard, paths, rehearse, log_of: as for mode code-edit.
             frozen: the contents of the files beside the script.
-            prompts: the agent's task, and NOTES.md.
+            more_prompts: files with further rules for NOTES.md, as MODE/PART.md.
             limits: of one proposal.
             login: with --agent-login, the log-in whose proxy `open_model_access` opens.
         """
         self._agent = agent
         self._open_model_access = open_model_access
         self._sandbox = sandbox
-        self._prompts = prompts
+        self._prompts = PromptSet.load("coding_agent", parts=("system", "user"), more=more_prompts)
         self._briefing = briefing
         self._guard = guard
         self._frozen = frozen
