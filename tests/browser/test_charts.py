@@ -28,8 +28,8 @@ STEADY = """(name) => {
     const node = document.querySelector(`[data-chart="${name}"]`);
     node.scrollIntoView({ block: "center" });
     const isDrawn = (each) => each.querySelector("svg, canvas") || !each.checkVisibility();
-    const isAbove = (each) => each.getBoundingClientRect().top < innerHeight;
-    const seen = [...document.querySelectorAll("[data-chart]")].filter(isAbove);
+    const isSeen = ({ top, bottom }) => bottom > 0 && top < innerHeight; // others are drawn when they are seen
+    const seen = [...document.querySelectorAll("[data-chart]")].filter((each) => isSeen(each.getBoundingClientRect()));
     const chart = globalThis.echarts?.getInstanceByDom(node);
     if (!chart || !seen.every(isDrawn)) return false;
     const box = node.getBoundingClientRect();
