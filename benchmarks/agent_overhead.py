@@ -86,7 +86,6 @@ def proposal_seconds(name: str, found: Client, endpoint: ScriptedEndpoint, sandb
                 check=check,
             ),
             sandbox,
-            prompts=PromptSet.load("coding_agent", parts=("system", "user")),
             briefing=BRIEFING,
             guard=Guard(required=("load",)),
             frozen={},
