@@ -15,7 +15,6 @@ from agent.edits.guard import Guard
 from agent.errors import MissingRequirementError, ModelError
 from agent.execution.coding_agent.agent_job import AgentLimits
 from agent.llm.login_proxy.proxy import Connect, TunnelLimits
-from agent.llm.prompt_templates import PromptSet
 from agent.modes.coding_agents.login_access import LoginAccess
 from agent.modes.coding_agents.proposer import Agent, CodingAgentProposer
 from agent.store.paths import RunPaths
@@ -84,7 +83,6 @@ class User:
             Agent("codex", "1.0", Program("python"), "m", headless, final_message),
             self.access,
             self._sandbox,
-            prompts=PromptSet.load("coding_agent", parts=("system", "user")),
             briefing=BRIEFING,
             guard=Guard(required=("load",)),
             frozen={},

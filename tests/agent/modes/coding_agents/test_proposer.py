@@ -19,7 +19,6 @@ from agent.execution.coding_agent.agent_job import AgentLimits
 from agent.execution.smoke_test import Rehearse, SmokeResult
 from agent.llm.gateway.check_requests import MAX_CHECKS
 from agent.llm.model import ModelUsage
-from agent.llm.prompt_templates import PromptSet
 from agent.modes.coding_agents.proposer import Agent, CodingAgentProposer, ModelAccess
 from agent.modes.proposer import Context
 from agent.store.paths import RunPaths
@@ -93,7 +92,6 @@ def propose(sandbox: Sandbox, tmp_path: Path) -> Propose:
             agent,
             (gateway or Gateway()).open,
             sandbox,
-            prompts=PromptSet.load("coding_agent", parts=("system", "user")),
             briefing=BRIEFING,
             guard=Guard(required=("load",)),
             frozen={"prepare.py": b"FROZEN = 1\n"},
