@@ -77,7 +77,7 @@ def test_a_run_is_recorded_and_served_again_without_an_endpoint(
 def test_a_searcher_tunes_the_numbers_that_an_agent_wrote(
     agent: Run, environment: dict[str, str], tmp_path: Path
 ) -> None:
-    with fake_server([says("SMOOTHING = 20.0 => SMOOTHING = 90.0  # tune: 1..1000 log")]) as server:
+    with fake_server([says("SMOOTHING = 20.0 => SMOOTHING = 19.0  # tune: 1..1000 log")] * 3) as server:
         environment["OPENAI_BASE_URL"] = server.base_url
         done = agent(*search("--mode", "centaur-code", "--trials", "4"))
     assert done.returncode == 0, done.stderr
