@@ -23,6 +23,7 @@ from agent.search.value_checks import (
 )
 
 SIGNIFICANT_DIGITS = 6
+SMALLEST = 1e-300  # size of a bound other than 0: below it, floats lose digits, and a share of a range becomes 0
 CHOSEN, NOT_CHOSEN = 0.6, 0.4  # coordinates on the axes of unordered choices
 
 
@@ -41,11 +42,15 @@ class Float:
 
     def __post_init__(self) -> None:
         for bound in (self.low, self.high):
-            if not is_finite(bound):
-                raise ValueError(f"{shortened(bound)} is not a valid bound; give a finite number")
+            if not is_finite(bound) or 0 < abs(bound) < SMALLEST:
+                raise ValueError(
+                    f"{shortened(bound)} is not a valid bound; give a finite number, at least {SMALLEST} or 0"
+                )
         check_order(self.low, self.high)
         if self.log and self.low <= 0:
             raise ValueError(f"low = {self.low}: a log scale needs low > 0")
+        if not is_finite(self.high / self.low if self.log else self.high - self.low):
+            raise ValueError(f"{self.low} to {self.high} is too wide a range for floats; give a narrower one")
 
     def place(self, u: float) -> float:
         """Return the value at `u` in [0, 1] before rounding."""

@@ -85,7 +85,10 @@ def _parameter(name: str, table: Mapping[str, Any]) -> Parameter:
 
 
 def _guessed(source: str) -> dict[str, Mapping[str, Any]]:
-    """Return the ranges that `agent init` guesses for the constants in capitals, by name, as tables of [space]."""
+    """Return the ranges that `agent init` guesses for the constants in capitals, by name, as tables of [space].
+
+    A constant such as 2**63 - 1, of which no valid range can be guessed, has none.
+    """
     settings = constants(Source("the script", source, parse_script(source)))
     names = {setting.name for setting in settings}
     keys = {
@@ -93,7 +96,16 @@ def _guessed(source: str) -> dict[str, Mapping[str, Any]]:
         for setting in settings
         if not why_left_out(setting, names)
     }
-    return {name: tomllib.loads(f"table = {{ {text} }}")["table"] for name, text in keys.items() if text}
+    tables = {name: tomllib.loads(f"table = {{ {text} }}")["table"] for name, text in keys.items() if text}
+    return {name: table for name, table in tables.items() if _is_range(name, table)}
+
+
+def _is_range(name: str, table: Mapping[str, Any]) -> bool:
+    try:
+        _parameter(name, table)
+    except ValueError:
+        return False
+    return True
 
 
 def _with_rules(space: SearchSpace, declared: SearchSpace, own: Params) -> SearchSpace:

@@ -69,6 +69,11 @@ def test_of_a_task_without_a_space_every_constant_counts_but_those_that_a_search
     assert names("def f():\n    return 3\n", None) == []
 
 
+@pytest.mark.parametrize("value", ["2**60", "2**63 - 1"])
+def test_a_constant_of_which_no_range_can_be_guessed_is_left_alone(value: str) -> None:
+    assert names(f"{BASELINE}BIG = {value}\n") == ["DEPTH", "WIDTH"]
+
+
 @pytest.mark.parametrize(
     ("line", "advice"),
     [
@@ -78,6 +83,7 @@ def test_of_a_task_without_a_space_every_constant_counts_but_those_that_a_search
         ("X = 0.1  # tune: 0..1 log", "a log scale needs low > 0"),
         ("X = 'a'  # tune: b|c", "'a' is not one of 'b', 'c'"),
         ("X = 3  # tune: 9..1", "low = 9 is not below high = 1"),
+        ("X = 0.0  # tune: -1.7e308..1.7e308", "is too wide a range for floats; give a narrower one"),
     ],
 )
 def test_a_range_that_does_not_fit_the_value_is_refused(line: str, advice: str) -> None:
