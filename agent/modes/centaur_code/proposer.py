@@ -19,6 +19,7 @@ from agent.modes.centaur_code.turns import TurnRule
 from agent.modes.code_edit import OutOfMemoryRetry, structural
 from agent.modes.mode import ModeInputs
 from agent.modes.prompting.space_text import changes
+from agent.modes.prompting.trial_digest import quoted_line
 from agent.modes.proposer import Context, Proposer
 from agent.modes.script_check import params_in
 from agent.trials.hybrid.turn import TurnChoice
@@ -58,7 +59,7 @@ class CentaurCodeProposer:
         what = f"trial {number}" if number else "the baseline"
         return Proposal(
             origin=Origin.SEARCHER,
-            title=f"{what} with {changes(space, tuner.start, found.point)}",
+            title=quoted_line(f"{what} with {changes(space, tuner.start, found.point)}"),  # a value may be any text
             edit=_edit_to(script, Assignments(found.point), family.base.proposal.edit, context.source),
             params=params_in(script, context),
             refused=found.refused,

@@ -10,6 +10,7 @@ from agent.edits.edit import WholeFile
 from agent.edits.guard import fingerprint
 from agent.modes.centaur_code.scripts import Scripts
 from agent.modes.centaur_code.tuning import RHO, Tuner, _of_ancestors
+from agent.modes.prompting.trial_digest import LINE_CHARACTERS
 from agent.search.space import SearchSpace
 from agent.trials.hybrid.turn import TurnKind
 from agent.trials.steering import PERSON, Approval
@@ -174,3 +175,15 @@ def test_a_crashed_tuning_trial_is_evidence_for_the_searcher_and_ends_nothing() 
         run.finish(trial.number, status=Status.CRASHED, val_loss=None, kept=False)
     assert run.rebuilt().propose(run.context) == run.proposer.propose(run.context)
     assert run.trials[-1].outcome == Outcome(Status.CRASHED, None, train_seconds=1.0)
+
+
+def test_a_title_with_a_text_of_the_script_is_one_short_printable_line() -> None:
+    texts = ["relu", "\x1b[31m" + "x" * 500]
+    script = f"A = 2.0\nACT = {texts[1]!r}  # tune: {texts[0]}|{texts[1]}\n\n\ndef loss():\n    return 0.99 + len(ACT) / 1e5\n"
+    run = MadeRun([script])
+    run.run(2)
+    assert run.trials[2].proposal.turn is not None
+    assert run.trials[2].proposal.turn.tunes == 1
+    title = run.trials[2].proposal.title
+    assert title.isprintable()
+    assert len(title) <= LINE_CHARACTERS
