@@ -179,8 +179,8 @@ def test_a_crashed_tuning_trial_is_evidence_for_the_searcher_and_ends_nothing() 
 
 def test_a_title_with_a_text_of_the_script_is_one_short_printable_line() -> None:
     texts = ["relu", "\x1b[31m" + "x" * 500]
-    choices = f"ACT = {texts[1]!r}  # tune: {texts[0]}|{texts[1]}"
-    script = f"A = 2.0\\n{choices}\\n\\n\\ndef loss():\\n    return 0.99 + len(ACT) / 1e5\\n"
+    constant = f"ACT = {texts[1]!r}  # tune: {texts[0]}|{texts[1]}"
+    script = f"A = 2.0\n{constant}\n\n\ndef loss():\n    return 0.99 + len(ACT) / 1e5\n"
     run = MadeRun([script])
     run.run(2)
     assert run.trials[2].proposal.turn is not None
