@@ -184,7 +184,9 @@ class History:
         is_built = event.parent is None or event.parent in self._before
         is_seen = event.n_seen is None or event.n_seen in range(len(self.trials) + 1)
         has_baseline = 0 not in self.in_flight
-        if event.number != self.n_started or not has_baseline or not is_built or not is_seen:
+        turn = event.proposal.turn
+        is_known = turn is None or turn.tunes is None or turn.tunes in self._before
+        if event.number != self.n_started or not (has_baseline and is_built and is_seen and is_known):
             raise JournalError(f"trial {event.number} started out of order: the journal has been edited")
         if not self._is_repeating:
             self.repeating = None

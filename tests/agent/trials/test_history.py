@@ -1,6 +1,7 @@
 """The one fold of a run's events: where the search stands, and what each trial was judged against."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -9,6 +10,7 @@ from agent.errors import JournalError
 from agent.trials.best_so_far import lowest_kept
 from agent.trials.events import RepeatFinished, RepeatStarted, TrialFinished, TrialStarted
 from agent.trials.history import History, Position
+from agent.trials.hybrid.turn import TurnChoice, TurnKind
 from agent.trials.repeat import Purpose, RepeatVerdict
 from agent.trials.trial import KeepState, Origin, Outcome, Proposal, Status, Trial
 
@@ -130,3 +132,12 @@ def test_a_trial_that_is_built_on_none_before_it_is_refused(parent: int) -> None
         made.add(TrialStarted(1, parent, IDEA, "t"))
     with pytest.raises(JournalError, match="a repeat of trial -1 is out of order"):
         made.add(RepeatStarted(-1, 1, Purpose.CONFIRM, "t"))
+
+
+@pytest.mark.parametrize("tunes", [1, 7, -1])
+def test_a_trial_that_tunes_one_that_has_not_finished_is_refused(tunes: int) -> None:
+    made = history(1.0)
+    turn = TurnChoice(TurnKind.NUMBERS, "", tunes)
+    with pytest.raises(JournalError, match="trial 1 started out of order"):
+        made.add(TrialStarted(1, 0, replace(IDEA, turn=turn), "t"))
+    made.add(TrialStarted(1, 0, replace(IDEA, turn=replace(turn, tunes=0)), "t"))
