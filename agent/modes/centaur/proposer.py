@@ -12,7 +12,7 @@ from agent.modes.mode import ModeInputs, briefing_of
 from agent.modes.numeric import SearchHost, build_host
 from agent.modes.prompting.centaur_prompt import Turn, candidate_prompts
 from agent.modes.prompting.configuration_reply import ConfigurationCheck, offered_configurations, proposal_of
-from agent.modes.prompting.trial_digest import Briefing
+from agent.modes.prompting.trial_digest import Briefing, quoted_line
 from agent.modes.proposer import Context, Proposer
 from agent.trials.hybrid.offer import Offer
 from agent.trials.trial import Proposal
@@ -59,7 +59,7 @@ class CentaurProposer:
         exchange = offered_configurations(self._model_for(context.number), self._prompts, prompts, check, N_OFFERED)
         offer = Offer(share=self._turns.share_at(weight), points=tuple(exchange.answer or ()))
         if exchange.rejected is not None:
-            offer = replace(offer, fault=exchange.rejected.reason)
+            offer = replace(offer, fault=quoted_line(exchange.rejected.reason))
         offer = self._screened(offer, point, context.number)
         if offer.taken is None:
             ran = proposal

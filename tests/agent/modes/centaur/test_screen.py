@@ -11,6 +11,7 @@ from agent.llm.scripted import ScriptedModel
 from agent.modes.centaur.proposer import UNSCREENED, CentaurProposer
 from agent.modes.centaur.share import LLMTurns, model_weight
 from agent.modes.numeric import NumericProposer, SearchHost, host_of
+from agent.modes.prompting.trial_digest import LINE_CHARACTERS
 from agent.search.cmaes import CMAESearcher
 from agent.trials.trial import Origin, Proposal
 from tests.agent.modes.run_so_far import BRIEFING, context
@@ -116,6 +117,13 @@ def test_a_reply_without_a_point_that_can_run_gets_one_repair_then_the_hosts_poi
     assert proposal.offer is not None
     assert proposal.offer.fault == fault
     assert proposal.offer.description == f"offered no point that can run: {fault}"
+
+
+def test_the_record_of_a_faulty_reply_is_short_however_long_the_reply_was() -> None:
+    proposal, _ = decide(host(), offered({**FIRST, "X" * 50_000: 1}))
+    assert proposal.offer is not None
+    assert proposal.offer.fault.startswith("XXX")
+    assert len(proposal.offer.fault) <= LINE_CHARACTERS
 
 
 def test_the_hosts_own_point_among_others_is_left_out() -> None:
