@@ -1,7 +1,7 @@
-"""A job that was sent to a node, with its files: what the node does, whatever brings the bytes there and back.
+"""A job that was sent to a node with its files: what the node does, independent of how the bytes are transferred.
 
 The node runs it as `sandbox.node` runs the job of any folder, in a folder of its own, of which it reports what the
-caller would see if it were shared: that the job started, what it prints, and at last how it ended.
+caller would see in a shared folder: that the job started, what it prints, and finally how it ended.
 """
 
 import mmap
@@ -17,11 +17,11 @@ from pathlib import Path
 from sandbox.errors import SandboxError
 from sandbox.node.__main__ import run_on_node
 from sandbox.node.job_folder import PRINTED, WRITTEN, JobFolder, JobRequest, JobResult, Started
-from sandbox.node.kept_files import KeptFiles
-from sandbox.node.parcel import PIECE_BYTES, Parcel
+from sandbox.node.snapshot import PIECE_BYTES, FileSnapshot
+from sandbox.node.snapshot_cache import SnapshotCache
 
-_LOOK_SECONDS = 0.2  # between two looks at what the job has printed
-_ASK_SECONDS = 1.0  # between two questions whether it is to stop, while it prints nothing
+_LOOK_SECONDS = 0.2  # between two reads of what the job has printed
+_ASK_SECONDS = 1.0  # between two checks whether it must stop, while it prints nothing
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class SentJob:
 
     name: str
     request: JobRequest  # the sources of its mounts are those of the caller
-    parcels: tuple[Parcel | None, ...]  # of its mounts, in their order; None: the node sees the source itself
+    snapshots: tuple[FileSnapshot | None, ...]  # of its mounts, in their order; None: the node sees the source itself
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Progress:
 
 @dataclass(frozen=True)
 class SentResult:
-    """How a job ended. The files that it wrote follow, each in as many pieces as `n_pieces` says."""
+    """How a job ended. The files that it wrote follow, each in `n_pieces` pieces."""
 
     result: JobResult
     started: Started | None
@@ -54,21 +54,21 @@ class SentResult:
 
 
 def n_pieces(request: JobRequest) -> int:
-    """Return in how many pieces a file comes that the job writes: so many as the largest that it may write."""
+    """Return the number of pieces of each file that the job writes, which is that of the largest allowed file."""
     return max(1, -int(-request.job.limits.output_mb * 2**20 // PIECE_BYTES))
 
 
 def run_sent_job(
-    sent: SentJob, node: str, fetch: Callable[[Parcel], Iterable[bytes]], report: Callable[[Progress], bool]
+    sent: SentJob, node: str, fetch: Callable[[FileSnapshot], Iterable[bytes]], report: Callable[[Progress], bool]
 ) -> tuple[SentResult, list[memoryview]]:
     """Run a job on this node, called `node`; return how it ended, and the pieces of the files that it wrote.
 
     Args:
-        fetch: returns the bytes of a parcel.
-        report: takes what is new to the caller, and returns whether the job is to stop.
+        fetch: returns the bytes of a snapshot.
+        report: sends progress to the caller, and returns whether the job must stop.
     """
     try:
-        kept = KeptFiles.of_node()
+        kept = SnapshotCache.of_node()
         own = kept.new_folder()
     except SandboxError as error:
         return _without_start(JobResult(failed=str(error)))
@@ -78,8 +78,8 @@ def run_sent_job(
         with ExitStack() as held:
             try:
                 mounts = tuple(
-                    mount if parcel is None else replace(mount, source=held.enter_context(kept.held(parcel, fetch)))
-                    for mount, parcel in zip(sent.request.job.mounts, sent.parcels, strict=True)
+                    mount if snapshot is None else replace(mount, source=held.enter_context(kept.held(snapshot, fetch)))
+                    for mount, snapshot in zip(sent.request.job.mounts, sent.snapshots, strict=True)
                 )
                 request = replace(sent.request, job=replace(sent.request.job, mounts=mounts))
                 folder = JobFolder(own / sent.name)

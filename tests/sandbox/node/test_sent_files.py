@@ -10,14 +10,14 @@ from pathlib import Path
 import pytest
 
 from sandbox.errors import SandboxError
-from sandbox.node.kept_files import KeptFiles
-from sandbox.node.parcel import Parcel, contents, digest_of, listed, unpack
+from sandbox.node.snapshot import FileSnapshot, contents, digest_of, listed, unpack
+from sandbox.node.snapshot_cache import SnapshotCache
 
 
-def parcel_of(source: Path, piece_bytes: int = 7) -> Parcel:
+def snapshot_of(source: Path, piece_bytes: int = 7) -> FileSnapshot:
     entries = listed(source)
     pieces = tuple(contents(source, entries, piece_bytes))
-    return Parcel(digest_of(entries, pieces), entries, pieces)
+    return FileSnapshot(digest_of(entries, pieces), entries, pieces)
 
 
 def tree(folder: Path) -> dict[str, tuple[object, ...]]:
@@ -49,28 +49,28 @@ def source(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("piece_bytes", [1, 7, 2**20])
 def test_a_folder_arrives_as_it_was(source: Path, tmp_path: Path, piece_bytes: int) -> None:
-    parcel = parcel_of(source, piece_bytes)
-    assert {len(piece) for piece in parcel.pieces[:-1]} <= {piece_bytes}
-    unpack(parcel.entries, parcel.pieces, tmp_path / "there")
+    snapshot = snapshot_of(source, piece_bytes)
+    assert {len(piece) for piece in snapshot.pieces[:-1]} <= {piece_bytes}
+    unpack(snapshot.entries, snapshot.pieces, tmp_path / "there")
     assert tree(tmp_path / "there") == tree(source)
 
 
 def test_a_file_arrives_as_it_was(source: Path, tmp_path: Path) -> None:
-    parcel = parcel_of(source / "last")
-    unpack(parcel.entries, parcel.pieces, tmp_path / "there")
+    snapshot = snapshot_of(source / "last")
+    unpack(snapshot.entries, snapshot.pieces, tmp_path / "there")
     assert (tmp_path / "there").read_bytes() == b"x" * 14
     assert (tmp_path / "there").stat().st_mode == (source / "last").stat().st_mode
 
 
-def test_a_parcel_is_known_by_names_modes_and_bytes(source: Path) -> None:
-    digests = {parcel_of(source).digest}
-    assert parcel_of(source, 1).digest in digests
+def test_a_snapshot_is_known_by_names_modes_and_bytes(source: Path) -> None:
+    digests = {snapshot_of(source).digest}
+    assert snapshot_of(source, 1).digest in digests
     (source / "with space" / "data").write_bytes(bytes(100))
-    digests.add(parcel_of(source).digest)
+    digests.add(snapshot_of(source).digest)
     (source / "link").rename(source / "renamed")
-    digests.add(parcel_of(source).digest)
+    digests.add(snapshot_of(source).digest)
     (source / "last").chmod(0o555)
-    digests.add(parcel_of(source).digest)
+    digests.add(snapshot_of(source).digest)
     assert len(digests) == 4
 
 
@@ -92,33 +92,33 @@ def test_a_file_that_changes_meanwhile_is_an_error(source: Path, content: bytes)
         list(contents(source / "last", entries))
 
 
-def test_a_parcel_with_too_few_bytes_is_not_kept(source: Path, tmp_path: Path) -> None:
-    parcel = parcel_of(source)
-    kept = KeptFiles(tmp_path / "kept")
+def test_a_snapshot_with_too_few_bytes_is_not_kept(source: Path, tmp_path: Path) -> None:
+    snapshot = snapshot_of(source)
+    kept = SnapshotCache(tmp_path / "kept")
     (tmp_path / "kept").mkdir()
-    with pytest.raises(ValueError, match="incomplete"), kept.held(parcel, lambda each: each.pieces[:-1]):
+    with pytest.raises(ValueError, match="incomplete"), kept.held(snapshot, lambda each: each.pieces[:-1]):
         pass
-    with kept.held(parcel, lambda each: each.pieces) as place:  # another try brings all of it
+    with kept.held(snapshot, lambda each: each.pieces) as place:  # another try brings all of it
         assert tree(place) == tree(source)
 
 
-def test_a_node_fetches_a_parcel_once_and_keeps_those_that_are_used(tmp_path: Path) -> None:
+def test_a_node_fetches_a_snapshot_once_and_keeps_those_that_are_used(tmp_path: Path) -> None:
     (tmp_path / "kept").mkdir()
-    kept = KeptFiles(tmp_path / "kept")
+    kept = SnapshotCache(tmp_path / "kept")
     fetched: list[str] = []
 
-    def fetch(parcel: Parcel) -> Iterator[bytes]:
-        fetched.append(parcel.digest)
-        return iter(parcel.pieces)
+    def fetch(snapshot: FileSnapshot) -> Iterator[bytes]:
+        fetched.append(snapshot.digest)
+        return iter(snapshot.pieces)
 
-    def parcel(number: int) -> Parcel:
+    def snapshot(number: int) -> FileSnapshot:
         (tmp_path / "file").write_text(f"{number}")
-        return parcel_of(tmp_path / "file")
+        return snapshot_of(tmp_path / "file")
 
-    data = parcel(0)
+    data = snapshot(0)
     with kept.held(data, fetch) as place:
         for number in range(1, 13):
-            with kept.held(parcel(number), fetch) as other:
+            with kept.held(snapshot(number), fetch) as other:
                 assert other.read_text() == f"{number}"
             kept.sweep()
             assert place.read_text() == "0"  # in use: it stays, although it is the oldest
@@ -131,10 +131,10 @@ def test_a_node_fetches_a_parcel_once_and_keeps_those_that_are_used(tmp_path: Pa
 
 def test_what_a_killed_job_left_on_a_node_is_removed(tmp_path: Path) -> None:
     (tmp_path / "kept").mkdir()
-    kept = KeptFiles(tmp_path / "kept")
+    kept = SnapshotCache(tmp_path / "kept")
     own = kept.new_folder()
-    program = "import sys; from pathlib import Path; from sandbox.node.kept_files import KeptFiles\n"
-    program += "print(KeptFiles(Path(sys.argv[1])).new_folder())"
+    program = "import sys; from pathlib import Path; from sandbox.node.snapshot_cache import SnapshotCache\n"
+    program += "print(SnapshotCache(Path(sys.argv[1])).new_folder())"
     done = subprocess.run(
         [sys.executable, "-c", program, tmp_path / "kept"], capture_output=True, text=True, check=True
     )

@@ -21,16 +21,16 @@ from typing import Any
 from agent import __version__
 from agent.execution.placement.on_ray.mirror import Mirror
 from agent.execution.placement.on_ray.node_task import Mailbox, run_job
-from agent.execution.placement.on_ray.parcels import Parcels
+from agent.execution.placement.on_ray.stored_snapshots import StoredSnapshots
 from sandbox.errors import SandboxError
 from sandbox.node.job_folder import JobFolder
-from sandbox.node.parcel import Parcel
 from sandbox.node.sent_job import SentJob, n_pieces
+from sandbox.node.snapshot import FileSnapshot
 
 _LOOK_SECONDS = 0.1
-_NODES_SECONDS = 2.0  # between two questions to the controller
+_NODES_SECONDS = 2.0  # between two requests for the list of nodes
 _CONNECT_SECONDS = 5.0
-_FORCE_SECONDS = 15.0  # for a task to end that was asked to
+_FORCE_SECONDS = 15.0  # from the request to end until a task is killed
 _CALL_SECONDS = 30.0
 _STUCK_SECONDS = 600  # after which a call of Ray that does not return ends this program: Python cannot interrupt it
 
@@ -51,9 +51,9 @@ class Driver:
         self._own_node = context.get_node_id()
         here = NodeAffinitySchedulingStrategy(self._own_node, soft=False)
         self._mailbox: Any = ray.remote(num_cpus=0)(Mailbox).options(scheduling_strategy=here).remote()
-        # By default Ray runs a task again without telling, and starts a new process for each one that has a GPU.
+        # By default Ray runs a failed task again without a message, and starts a process for each task with a GPU.
         self._run_job = self._ray.remote(max_retries=0, max_calls=0)(run_job)
-        self._parcels = Parcels(ray.put)
+        self._snapshots = StoredSnapshots(ray.put)
         self._mirrors: dict[str, Mirror] = {}
         self._refs: dict[str, list[Any]] = {}
         self._cancelled: dict[str, float] = {}
@@ -62,7 +62,7 @@ class Driver:
         self._lock = threading.Lock()
 
     def check(self, wanted: dict[str, float], avoided: Sequence[str] = ()) -> None:
-        """Raise SandboxError if no node has these resources, besides those to be avoided."""
+        """Raise SandboxError if no node has these resources; `avoided`: names of nodes that do not count."""
         totals = [node["Resources"] for node in self._nodes if node["Alive"] and name_of(node) not in avoided]
         if not any(all(total.get(name, 0) >= amount for name, amount in wanted.items()) for total in totals):
             have = dict.fromkeys(_in_words({name: total.get(name, 0) for name in wanted}) for total in totals)
@@ -82,12 +82,12 @@ class Driver:
         request = folder.request()
         if request is None:
             raise SandboxError(f"{path} has no request; is another process removing it?")
-        parcels: list[Parcel | None] = []
+        snapshots: list[FileSnapshot | None] = []
         for mount in request.job.mounts:
             is_shared = any(mount.source.is_relative_to(each) for each in shared)
             if mount.grows and not is_shared:
                 raise SandboxError(f"{mount.source} changes while {request.job.label} runs, so nodes must see it")
-            parcels.append(None if is_shared else self._parcels.of(mount.source))
+            snapshots.append(None if is_shared else self._snapshots.of(mount.source))
         self.check(wanted, avoided)
         ids = [node["NodeID"] for node in self._nodes if name_of(node) in avoided]
         resources = {each: amount for each, amount in wanted.items() if each not in ("CPU", "GPU", "memory")}
@@ -104,11 +104,11 @@ class Driver:
         with self._lock:
             if name in self._mirrors:
                 return
-            self._refs[name] = task.remote(SentJob(name, request, tuple(parcels)), __version__, self._mailbox, names)
+            self._refs[name] = task.remote(SentJob(name, request, tuple(snapshots)), __version__, self._mailbox, names)
             self._mirrors[name] = Mirror(folder, request)
 
     def states(self) -> dict[str, tuple[bool, str, str]]:
-        """Return of each job whether it is alive, the word for its state, and its node."""
+        """Return for each job, by name: whether it is alive, its state as a word, and its node."""
         with self._lock:
             for name, mirror in list(self._mirrors.items()):
                 if not mirror.is_alive and not mirror.folder.path.exists():
@@ -185,7 +185,7 @@ class Driver:
             mirror.finish(self._ray.get(refs[0]), self._pieces(refs[1:]))
         except self._ray.exceptions.TaskCancelledError:
             mirror.end("CANCELLED")
-        except self._ray.exceptions.RayTaskError as error:  # the program on the node failed: the next one would too
+        except self._ray.exceptions.RayTaskError as error:  # the program on the node failed, and would fail again
             cause = str(error).strip().splitlines()[-1]
             mirror.fail(f"{cause}; is autocentaur {__version__} installed there, for the Python of Ray?")
         except self._ray.exceptions.RayError as error:
@@ -199,7 +199,7 @@ class Driver:
             yield memoryview(b"" if piece is None else piece)
 
     def _end_those_of_dead_nodes(self) -> None:
-        """End jobs whose node the controller takes for dead: Ray does not tell about a node that hangs."""
+        """End jobs on nodes that the controller lists as dead: Ray itself ends no task on a node that hangs."""
         alive = {node["NodeID"] for node in self._nodes if node["Alive"]}
         if self._own_node not in alive:
             os._exit(1)  # another cluster has taken the place of this one, which has no job of ours
@@ -233,7 +233,7 @@ def name_of(node: Mapping[str, Any]) -> str:
 
 def main() -> None:
     output = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)  # what Ray prints is no answer
+    os.dup2(2, 1)  # what Ray prints must not be read as an answer
     writing = threading.Lock()
 
     def say(**answer: object) -> None:
@@ -275,7 +275,7 @@ def main() -> None:
                 say(id=number)
         except SandboxError as error:
             say(id=number, refused=str(error))
-        except Exception as error:  # noqa: BLE001  of Ray: nobody knows what it has done
+        except Exception as error:  # noqa: BLE001  of Ray: nXX
             say(id=number, unreachable=f"{type(error).__name__}: {error}")
 
     with ThreadPoolExecutor(16) as pool:

@@ -1,4 +1,4 @@
-"""The folder of one job, which its node does not see: what happens there is brought here."""
+"""The local folder of one job, kept equal to the one on its node, which shares no file system with this machine."""
 
 import os
 import threading
@@ -11,7 +11,7 @@ from sandbox.node.sent_job import Progress, SentResult, n_pieces
 
 
 class Mirror:
-    """What this machine knows about a job on a node."""
+    """The last known state of a job on a node, written into its local folder."""
 
     def __init__(self, folder: JobFolder, request: JobRequest) -> None:
         self.folder = folder
@@ -29,7 +29,7 @@ class Mirror:
         return "" if self.started is None else self.started.node
 
     def take(self, progress: Progress, node_id: str) -> None:
-        """Bring what is new about the job into its folder, unless the folder was given up."""
+        """Write what is new about the job into its folder, unless the folder was removed."""
         with self._lock, suppress(OSError):
             self.node_id = self.node_id or node_id
             self._start(progress.started)
@@ -39,7 +39,7 @@ class Mirror:
                 self._append(name, begin, data)
 
     def finish(self, sent: SentResult, pieces: Iterator[memoryview]) -> None:
-        """Bring all files and the result of the job into its folder. Raises OSError."""
+        """Write all files and the result of the job into its folder. Raises OSError."""
         with self._lock:
             try:
                 self._start(sent.started)
@@ -52,7 +52,7 @@ class Mirror:
                         for _ in range(n_pieces(self._request)):
                             file.write(next(pieces))
                 self.folder.finish(self._request.token, sent.result)
-            except FileNotFoundError:  # it was given up
+            except FileNotFoundError:  # the folder was removed
                 pass
             self._end("COMPLETED")
 
@@ -81,7 +81,7 @@ class Mirror:
         self.folder.start(started)
 
     def _append(self, name: str, begin: int, data: bytes) -> None:
-        """Append what is new of a file that the job prints. The caller moves the file while it grows."""
+        """Append new output of the job to a file. The caller may rename the file while it grows."""
         if name not in PRINTED or getattr(self._request.job, name) is None:
             return
         if name not in self._printed:

@@ -5,27 +5,27 @@ from typing import Any
 
 from agent import __version__
 from sandbox.node.job_folder import JobResult
-from sandbox.node.parcel import Parcel
 from sandbox.node.sent_job import Progress, SentJob, SentResult, n_pieces, run_sent_job
+from sandbox.node.snapshot import FileSnapshot
 
 _REPORT_SECONDS = 60.0
 
 
 class Mailbox:
-    """An actor beside the driver. Jobs leave what is new here, and learn whether they are to stop."""
+    """An actor beside the driver. Jobs post their progress here, and read whether they must stop."""
 
     def __init__(self) -> None:
         self._new: list[tuple[str, Progress]] = []
         self._stopping: frozenset[str] = frozenset()
 
     def report(self, node_id: str, progress: Progress) -> bool:
-        """Leave what is new about a job on a node; return whether the job is to stop."""
+        """Post the progress of a job on a node; return whether the job must stop."""
         if progress.started is not None or progress.has_begun or progress.printed:
             self._new.append((node_id, progress))
         return progress.name in self._stopping
 
     def take(self, stopping: frozenset[str]) -> list[tuple[str, Progress]]:
-        """Return what is new since the last call. `stopping`: names of the jobs that are to stop."""
+        """Return the progress posted since the last call. `stopping`: names of the jobs that must stop."""
         self._stopping = stopping
         new, self._new = self._new, []
         return new
@@ -53,8 +53,8 @@ def run_job(sent: SentJob, version: str, mailbox: Any, node_names: dict[str, str
         )
         return (SentResult(JobResult(failed=message), None, {}, {}), *[None] * n_empty)
 
-    def fetch(parcel: Parcel) -> Iterator[bytes]:
-        for piece in parcel.pieces:
+    def fetch(snapshot: FileSnapshot) -> Iterator[bytes]:
+        for piece in snapshot.pieces:
             try:
                 yield ray.get(piece)
             except ray.exceptions.RayError as error:

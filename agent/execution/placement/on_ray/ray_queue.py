@@ -96,8 +96,8 @@ class Ray:
         """Return the driver's answer. Starts another driver if the last one has ended.
 
         Raises:
-            QueueUnreachableError: there is none: nobody knows what was done.
-            SandboxError: it was refused.
+            QueueUnreachableError: there is no answer; whether the request was carried out is unknown.
+            SandboxError: the request was refused.
         """
         with self._lock:
             if self._driver is None or not self._driver.is_running():
@@ -121,14 +121,14 @@ class _Driver:
     def __init__(self, address: str | None) -> None:
         variables = {n: v for n, v in os.environ.items() if n in _PASSED_ON or n.startswith("RAY_")}
         command = [sys.executable, "-I", "-m", "agent.execution.placement.on_ray.driver"]
-        self._said = tempfile.TemporaryFile()  # noqa: SIM115  closed by `close`
+        self._stderr = tempfile.TemporaryFile()  # noqa: SIM115  closed by `close`
         self._process = subprocess.Popen(
             command if address is None else [*command, address],
             env={**variables, **_SETTINGS},
             cwd="/",
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=self._said,
+            stderr=self._stderr,
             text=True,
             encoding="utf-8",
             start_new_session=True,  # a Ctrl-C is for the run, which then ends its jobs
@@ -170,7 +170,7 @@ class _Driver:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
-        self._said.close()
+        self._stderr.close()
 
     def _answer(self, number: int, seconds: float) -> dict[str, Any]:
         with self._changed:
@@ -178,14 +178,14 @@ class _Driver:
             if number in self._answers:
                 return self._answers.pop(number)
         if self._has_ended:
-            raise QueueUnreachableError(f"its driver has ended: {self._last_words()}")
+            raise QueueUnreachableError(f"its driver has ended: {self._end_of_stderr()}")
         raise QueueUnreachableError(f"its driver did not answer within {seconds:g} s")
 
-    def _last_words(self) -> str:
+    def _end_of_stderr(self) -> str:
         try:
-            size = self._said.seek(0, os.SEEK_END)
-            self._said.seek(max(0, size - 300))
-            return one_line(self._said.read().decode(errors="replace").strip())
+            size = self._stderr.seek(0, os.SEEK_END)
+            self._stderr.seek(max(0, size - 300))
+            return one_line(self._stderr.read().decode(errors="replace").strip())
         except ValueError:  # closed
             return ""
 

@@ -26,8 +26,8 @@ class Entry:
 
 
 @dataclass(frozen=True)
-class Parcel:
-    """The content of a source. `pieces` holds whatever stands for the bytes on the way."""
+class FileSnapshot:
+    """The content of a file or folder, identified by its digest. `pieces` holds references to the bytes, in order."""
 
     digest: str  # of names, modes and bytes
     entries: tuple[Entry, ...]
@@ -35,7 +35,7 @@ class Parcel:
 
 
 def listed(source: Path) -> tuple[Entry, ...]:
-    """Return what is to be sent of a file or folder, each folder before its content.
+    """Return the entries of a file or folder, each folder before its content.
 
     Raises:
         SandboxError: it cannot be read, or holds something that cannot be sent, such as a socket.
@@ -56,17 +56,17 @@ def listed(source: Path) -> tuple[Entry, ...]:
     for entry in found:
         if not (stat.S_ISREG(entry.mode) or stat.S_ISDIR(entry.mode) or stat.S_ISLNK(entry.mode)):
             raise SandboxError(
-                f"cannot send {source / entry.path} to a node: it is no file, folder or link; name its folder in "
+                f"cannot send {source / entry.path} to a node: it is not a file, folder or link; name its folder in "
                 "shared of [cluster] if nodes see it"
             )
     return tuple(found)
 
 
 def contents(source: Path, entries: Iterable[Entry], piece_bytes: int = PIECE_BYTES) -> Iterator[bytes]:
-    """Yield the bytes of all files, one after another, in pieces of that size; the last may be smaller.
+    """Yield the bytes of all files, one after another, in pieces of `piece_bytes`; the last may be smaller.
 
     Raises:
-        SandboxError: a file cannot be read, or changes meanwhile.
+        SandboxError: a file cannot be read, or its size changes meanwhile.
     """
     held = bytearray()
     for entry in entries:
@@ -136,7 +136,7 @@ class _Stream:
             if not self._held:
                 piece = next(self._pieces, None)
                 if piece is None:
-                    raise ValueError("a parcel is incomplete")
+                    raise ValueError("a snapshot is incomplete")
                 self._held = memoryview(piece)
             data, self._held = self._held[:size], self._held[size:]
             size -= len(data)

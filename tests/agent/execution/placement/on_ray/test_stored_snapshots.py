@@ -3,7 +3,7 @@
 import threading
 from pathlib import Path
 
-from agent.execution.placement.on_ray.parcels import Parcels
+from agent.execution.placement.on_ray.stored_snapshots import StoredSnapshots
 
 
 def test_a_source_is_stored_once_until_it_changes(tmp_path: Path) -> None:
@@ -13,11 +13,11 @@ def test_a_source_is_stored_once_until_it_changes(tmp_path: Path) -> None:
         stored.append(piece)
         return len(stored) - 1
 
-    parcels = Parcels(put)
+    snapshots = StoredSnapshots(put)
     source = tmp_path / "data"
     source.write_bytes(b"first")
     found = []
-    threads = [threading.Thread(target=lambda: found.append(parcels.of(source))) for _ in range(4)]
+    threads = [threading.Thread(target=lambda: found.append(snapshots.of(source))) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -25,15 +25,15 @@ def test_a_source_is_stored_once_until_it_changes(tmp_path: Path) -> None:
     assert (stored, {each.digest for each in found}) == ([b"first"], {found[0].digest})
     assert [stored[piece] for piece in found[0].pieces] == [b"first"]
     source.write_bytes(b"second")
-    again = parcels.of(source)
+    again = snapshots.of(source)
     assert (stored, again.digest != found[0].digest) == ([b"first", b"second"], True)
 
 
-def test_parcels_that_were_not_used_lately_are_let_go(tmp_path: Path) -> None:
+def test_snapshots_that_were_not_used_lately_are_let_go(tmp_path: Path) -> None:
     stored: list[bytes] = []
-    parcels = Parcels(stored.append, most=2)
+    snapshots = StoredSnapshots(stored.append, most=2)
     for name in "abc":
         (tmp_path / name).write_text(name)
     for name in "abacab":
-        parcels.of(tmp_path / name)
+        snapshots.of(tmp_path / name)
     assert stored == [b"a", b"b", b"c", b"b"]

@@ -1,4 +1,4 @@
-"""Files that were sent to a node, kept there for the next jobs that need them."""
+"""The cache of a node: files and folders that were sent there, for the next jobs that need them."""
 
 import fcntl
 import os
@@ -11,24 +11,24 @@ from pathlib import Path
 
 from sandbox.errors import SandboxError
 from sandbox.host_identity import folders_of_dead_processes, own_folder
-from sandbox.node.parcel import Parcel, unpack
+from sandbox.node.snapshot import FileSnapshot, unpack
 
 _JOB = "job-"
 _MOST_KEPT = 8
-"""So many unused parcels stay on a node: a task's data is used by every training job, an artifact by a few jobs."""
+"""Unused snapshots that stay on a node. A task's data is used by every training job, an artifact by a few jobs."""
 
 
-class KeptFiles:
-    """A folder of a node with the content of parcels, each known by its digest.
+class SnapshotCache:
+    """A folder of a node with the content of snapshots, each named by its digest.
 
-    A lock on the file DIGEST.lock, which ends with the process that holds it, keeps a parcel from being removed.
+    A lock on the file DIGEST.lock, which ends with the process that holds it, keeps a snapshot from being removed.
     """
 
     def __init__(self, root: Path) -> None:
         self._root = root
 
     @classmethod
-    def of_node(cls) -> "KeptFiles":
+    def of_node(cls) -> "SnapshotCache":
         """Return the folder of this user on this node. Raises SandboxError if another user owns it."""
         root = Path(tempfile.gettempdir(), f"autocentaur-node-{os.geteuid()}")
         root.mkdir(mode=0o700, exist_ok=True)
@@ -42,30 +42,30 @@ class KeptFiles:
         return own_folder(_JOB, self._root)
 
     @contextmanager
-    def held(self, parcel: Parcel, fetch: Callable[[Parcel], Iterable[bytes]]) -> Iterator[Path]:
-        """Yield the path of a parcel's content, which stays until the end of the `with` block.
+    def held(self, snapshot: FileSnapshot, fetch: Callable[[FileSnapshot], Iterable[bytes]]) -> Iterator[Path]:
+        """Yield the path of a snapshot's content, which stays until the end of the `with` block.
 
         Args:
             fetch: returns its bytes; called if they are not here yet.
         """
-        place = self._root / parcel.digest
-        fd = self._locked(parcel.digest)
+        place = self._root / snapshot.digest
+        fd = self._locked(snapshot.digest)
         try:
             while not place.exists():
                 fcntl.flock(fd, fcntl.LOCK_EX)
                 if not place.exists():
-                    part = self._root / f"{parcel.digest}.part"
+                    part = self._root / f"{snapshot.digest}.part"
                     _remove(part)
-                    unpack(parcel.entries, fetch(parcel), part)
+                    unpack(snapshot.entries, fetch(snapshot), part)
                     part.rename(place)
                 fcntl.flock(fd, fcntl.LOCK_SH)
-            os.utime(self._root / f"{parcel.digest}.lock")
+            os.utime(self._root / f"{snapshot.digest}.lock")
             yield place
         finally:
             os.close(fd)
 
     def sweep(self) -> None:
-        """Remove unused parcels but those that were used last, and what jobs left that were killed."""
+        """Remove unused snapshots except the most recent ones, and the folders of killed jobs."""
         for folder in folders_of_dead_processes(_JOB, self._root):
             shutil.rmtree(folder, ignore_errors=True)
         locks = []
@@ -84,7 +84,7 @@ class KeptFiles:
                     os.close(fd)
 
     def _locked(self, digest: str) -> int:
-        """Return the descriptor of a parcel's lock file, with a shared lock."""
+        """Return the descriptor of a snapshot's lock file, with a shared lock."""
         path = self._root / f"{digest}.lock"
         while True:
             fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
