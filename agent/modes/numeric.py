@@ -70,7 +70,7 @@ class SearchHost:
 
     name: str  # for a prompt, such as "CMA-ES"
     proposer: NumericProposer
-    merit: Callable[[Sequence[Params]], Sequence[float] | None]  # as `HostSearcher.merit`
+    predict: Callable[[Sequence[Params]], Sequence[float] | None]  # as `HostSearcher.predict`
     state: Callable[[], CMAState | None] = lambda: None  # None: the searcher has no distribution to show
 
 
@@ -86,7 +86,7 @@ def host_of(title: str, searcher: Searcher, proposer: NumericProposer) -> Search
     """Return a host around a searcher that can be one."""
     assert isinstance(searcher, HostSearcher), "the row of this searcher says that it can be a host"
     return SearchHost(
-        title, proposer, searcher.merit, searcher.state if isinstance(searcher, CMAESearcher) else lambda: None
+        title, proposer, searcher.predict, searcher.state if isinstance(searcher, CMAESearcher) else lambda: None
     )
 
 

@@ -96,15 +96,15 @@ class CMAESearcher:
     def release(self, number: int) -> None:
         self._pending.release(number)
 
-    def merit(self, points: Sequence[Params]) -> list[float] | None:
-        """Return the mean of a Gaussian process of all trials at the points: CMA-ES itself has no model of the loss."""
+    def predict(self, points: Sequence[Params]) -> list[float] | None:
+        """Return the posterior mean of a Gaussian process of all trials: CMA-ES itself has no model of the loss."""
         predicted = self._losses.predict(np.array([self._space.encode(params) for params in points]))
         return None if predicted is None else predicted[0].tolist()
 
     def learn(self, number: int, params: Params, loss: float | None) -> None:
-        """Take somebody else's result for `merit` only: the distribution stays that of the search's own points.
+        """Add the result of another point to the data of `predict` only; the distribution learns from own points alone.
 
-        So the search is the same as without these trials, only later, and no point from outside can bend it.
+        So the search is the same as without these trials, only delayed by them.
         """
         self._pending.release_any(number)
         self._losses.add(self._space.encode(params), loss)

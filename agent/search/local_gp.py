@@ -83,8 +83,8 @@ class LocalGPSearcher:
     def release(self, number: int) -> None:
         self._pending.release(number)
 
-    def merit(self, points: Sequence[Params]) -> list[float] | None:
-        """Return the mean of the process at the points, with the length scales that the last step was chosen with."""
+    def predict(self, points: Sequence[Params]) -> list[float] | None:
+        """Return the posterior mean at the points, with the length scales that the last step was chosen with."""
         if not is_modelled(self._evaluated):
             return None
         process = GaussianProcess(*training_data(self._evaluated, self._hyperparameters), self._hyperparameters)
@@ -92,7 +92,7 @@ class LocalGPSearcher:
         return list(map(float, means))
 
     def learn(self, number: int, params: Params, loss: float | None) -> None:
-        """Take somebody else's result. If it is the best, the own point, a step from an earlier best, is dropped."""
+        """Add the result of another point. If it is the best, the own point, made from an earlier best, is dropped."""
         if loss is None or loss >= self._tried.best_loss:
             self._pending.release_any(number)
         self.tell(number, params, loss)

@@ -41,17 +41,18 @@ class Searcher(Protocol):
 
 @runtime_checkable
 class HostSearcher(Searcher, Protocol):
-    """A searcher that can rate points of others, as the host of a hybrid mode must."""
+    """A searcher that can predict the losses of other points, as the host of a hybrid mode must."""
 
-    def merit(self, points: Sequence[Params]) -> Sequence[float] | None:
-        """Return for each point what the searcher's model expects of it, lower is better; None while it has no model.
+    def predict(self, points: Sequence[Params]) -> Sequence[float] | None:
+        """Return a prediction for each point, lower is better; None while there are too few trials to fit.
 
-        It changes nothing: the points proposed next are the same, whether it was called or not.
+        It is the posterior mean of a Gaussian process, in standardised units (`LossModel`). The call changes nothing:
+        the points proposed next are the same with and without it.
         """
         ...
 
     def learn(self, number: int, params: Params, loss: float | None) -> None:
-        """Report a trial of somebody else's point, which ran before the searcher's own point for `number`.
+        """Report a trial of another point, which ran in place of the searcher's own point for `number`.
 
         The next `ask` returns that point, unless the result has made it useless. `loss` is as in `tell`.
         """
@@ -77,13 +78,13 @@ class HintedSearcher:
         self._is_told |= number == self._holder
         self._searcher.tell(number, params, loss)  # searchers accept points that they did not propose
 
-    def merit(self, points: Sequence[Params]) -> Sequence[float] | None:
-        """Return what the searcher expects of the points, as a HostSearcher does; it must be one."""
+    def predict(self, points: Sequence[Params]) -> Sequence[float] | None:
+        """Return the searcher's predictions; it must be a HostSearcher."""
         assert isinstance(self._searcher, HostSearcher)
-        return self._searcher.merit(points)
+        return self._searcher.predict(points)
 
     def learn(self, number: int, params: Params, loss: float | None) -> None:
-        """Report a trial of somebody else's point to the searcher, which must be a HostSearcher."""
+        """Report a trial of another point to the searcher, which must be a HostSearcher."""
         assert isinstance(self._searcher, HostSearcher)
         if number == self._holder and not self._is_told:
             self._holder = None

@@ -51,10 +51,10 @@ def drive(searcher: HostSearcher, first: int, last: int, *, rates: bool = False)
     points = []
     for number in range(first, last + 1):
         if rates:
-            searcher.merit([FAR, NEAR])
+            searcher.predict([FAR, NEAR])
         points.append(searcher.ask(number))
         if rates:
-            searcher.merit([points[-1], FAR])
+            searcher.predict([points[-1], FAR])
         searcher.tell(number, points[-1], loss(points[-1]))
     return points
 
@@ -62,23 +62,23 @@ def drive(searcher: HostSearcher, first: int, last: int, *, rates: bool = False)
 def test_rating_points_changes_no_proposal_and_no_later_rating(build: Build) -> None:
     silent, rating = build(1), build(1)
     assert drive(silent, 1, 30) == drive(rating, 1, 30, rates=True)
-    assert silent.merit([FAR, NEAR]) == rating.merit([FAR, NEAR])
+    assert silent.predict([FAR, NEAR]) == rating.predict([FAR, NEAR])
 
 
 def test_there_is_no_rating_before_the_host_knows_anything(build: Build) -> None:
     searcher = build(1)
-    assert searcher.merit([FAR, NEAR]) is None
+    assert searcher.predict([FAR, NEAR]) is None
     drive(searcher, 1, 8)
-    assert searcher.merit([FAR, NEAR]) is not None
+    assert searcher.predict([FAR, NEAR]) is not None
 
 
 def test_a_bad_point_is_rated_worse_than_a_good_one_that_ran(build: Build) -> None:
     searcher = build(1)
     points = drive(searcher, 1, 30)
     ranked = sorted((found, number) for number, params in enumerate(points) if (found := loss(params)) is not None)
-    merits = searcher.merit([points[ranked[0][1]], points[ranked[-1][1]]])
-    assert merits is not None
-    assert merits[0] < merits[1]
+    predictions = searcher.predict([points[ranked[0][1]], points[ranked[-1][1]]])
+    assert predictions is not None
+    assert predictions[0] < predictions[1]
 
 
 def test_the_own_point_comes_after_a_point_of_others_that_brought_nothing(build: Build) -> None:
@@ -92,10 +92,10 @@ def test_the_own_point_comes_after_a_point_of_others_that_brought_nothing(build:
 def test_a_point_of_others_is_rated_by_its_own_loss_from_then_on(build: Build) -> None:
     searcher = build(2)
     drive(searcher, 1, 12)
-    before = searcher.merit([FAR, MIDDLE])
+    before = searcher.predict([FAR, MIDDLE])
     searcher.ask(13)
     searcher.learn(13, MIDDLE, 0.9)
-    after = searcher.merit([FAR, MIDDLE])
+    after = searcher.predict([FAR, MIDDLE])
     assert before is not None
     assert after is not None
     assert after[1] - after[0] < before[1] - before[0]

@@ -8,7 +8,7 @@ import pytest
 from agent.edits.replies import blocks
 from agent.edits.tune_comments import declared_ranges
 from agent.errors import EditError
-from agent.modes.centaur_code.knobs import check_ranges
+from agent.modes.centaur_code.tunable_space import check_ranges
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 

@@ -24,11 +24,11 @@ UNSCREENED = 0.1  # chance that the first point of an offer runs although none p
 class CentaurProposer:
     """The host proposes; on its turns a model offers up to N_OFFERED points, and one of them may run first.
 
-    The host's own model rates them. The first, in the model's order, that is rated at least as good as the host's point
-    runs. If none is, then on some turns, drawn by chance, the model's first point runs all the same, so that a
-    surprising one gets its chance; otherwise the host's point runs. The model's order decides among those that pass:
+    The host's Gaussian process predicts their losses. The first, in the model's order, with a prediction at least as
+    good as that of the host's point runs. If there is none, the host's point runs, or with the chance UNSCREENED the
+    model's first point, since the process may be wrong. The model's order decides among those that pass:
     the best-rated is mostly the most cautious one (measured in docs/benchmark.md). How often the model has a turn
-    follows from what its points brought.
+    follows from the gains of its points.
     """
 
     def __init__(
@@ -68,15 +68,15 @@ class CentaurProposer:
         return replace(ran, usage=exchange.usage, prompt=self._prompts.hash, offer=offer)
 
     def _screened(self, offer: Offer, point: Params, number: int) -> Offer:
-        """Return the offer with the ratings of the host's model and with the point that runs."""
+        """Return the offer with the host's predictions and with the point that runs."""
         if not offer.points:
             return offer
-        merits = self._host.merit([point, *offer.points])
-        if merits is None:
+        predictions = self._host.predict([point, *offer.points])
+        if predictions is None:
             return replace(offer, taken=0, is_screened=False)
-        host_merit, *own = merits
-        rated = replace(offer, merits=tuple(own), host_merit=host_merit)
-        passed = next((index for index, merit in enumerate(own) if merit <= host_merit), None)
+        host_prediction, *own = predictions
+        rated = replace(offer, predictions=tuple(own), host_prediction=host_prediction)
+        passed = next((index for index, predicted in enumerate(own) if predicted <= host_prediction), None)
         if passed is not None:
             return replace(rated, taken=passed)
         if random.Random(f"screen {self._turns.seed} {number}").random() < UNSCREENED:

@@ -14,7 +14,7 @@ from agent.trials.trial import KeepState, Status, Trial
 
 
 @dataclass(frozen=True)
-class Family:
+class TunedStructure:
     """A structure and the trials that tuned it."""
 
     base: Trial  # the trial that wrote the structure; it has finished
@@ -52,13 +52,13 @@ class Family:
         finished = [trial for trial in self.tuning if trial.outcome is not None]
         if len(finished) < patience:
             return False
-        before = Family(self.base, tuple(finished[:-patience])).best_loss
+        before = TunedStructure(self.base, tuple(finished[:-patience])).best_loss
         return before is None or self.best_loss is None or before - self.best_loss <= step
 
 
 @dataclass(frozen=True)
 class Credit:
-    """What one finished trial brought, and what it cost."""
+    """The gain and the cost of one finished trial."""
 
     trial: Trial
     is_structure: bool  # it, or the trial that it must tune, changed the structure
@@ -78,22 +78,22 @@ class Lineage:
         return cls(context.trials, context.pending)
 
     @cached_property
-    def families(self) -> dict[int, Family]:
-        """The families whose base has finished, by the number of the base."""
+    def structures(self) -> dict[int, TunedStructure]:
+        """The structures whose base has finished, by the number of the base."""
         tuning: dict[int, list[Trial]] = {}
         for trial in sorted((*self.finished, *self.pending), key=lambda each: each.number):
             if (base := tuned_by(trial)) is not None:
                 tuning.setdefault(base, []).append(trial)
         bases = [trial for trial in self.finished if tuned_by(trial) is None]
-        return {base.number: Family(base, tuple(tuning.get(base.number, ()))) for base in bases}
+        return {base.number: TunedStructure(base, tuple(tuning.get(base.number, ()))) for base in bases}
 
-    def family_of(self, trial: Trial) -> Family:
-        """Return the family that a finished trial belongs to."""
+    def structure_of(self, trial: Trial) -> TunedStructure:
+        """Return the structure that a finished trial belongs to."""
         base = tuned_by(trial)
-        return self.families[trial.number if base is None else base]
+        return self.structures[trial.number if base is None else base]
 
     def credits(self) -> list[Credit]:
-        """Return what each finished trial but the baseline brought, in the order in which they finished."""
+        """Return the gain and cost of each finished trial but the baseline, in the order in which they finished."""
         found, bar = [], None
         for trial in self.finished:
             loss, gain = counted_loss(trial), 0.0
@@ -101,7 +101,7 @@ class Lineage:
                 gain = 0.0 if bar is None else max(0.0, bar - loss)
                 bar = loss
             turn = trial.proposal.turn
-            is_structure = turn is None or turn.kind is TurnKind.STRUCTURE or turn.is_due
+            is_structure = turn is None or turn.kind is TurnKind.STRUCTURE or turn.is_required
             if trial.number:
                 found.append(Credit(trial, is_structure, gain, device_seconds(trial)))
         return found

@@ -1,4 +1,4 @@
-"""Mode centaur-code: the model writes structure, the searcher tunes its numbers, and evidence decides whose turn it is.
+"""Mode centaur-code: the model edits the structure, the searcher tunes its numbers, and gains decide who is next.
 
 A tuning trial edits the incumbent's script, as every trial does. If it tunes another script, its edit replaces the
 incumbent's script by that one with new numbers, so that parents, commits and the keep rule know nothing about turns.
@@ -11,9 +11,9 @@ from agent.edits.codec import Chain
 from agent.edits.edit import Edit, WholeFile
 from agent.edits.guard import fingerprint
 from agent.errors import EditError, TaskError
-from agent.modes.centaur_code.knobs import check_ranges
 from agent.modes.centaur_code.lineage import Lineage
 from agent.modes.centaur_code.scripts import Scripts
+from agent.modes.centaur_code.tunable_space import check_ranges
 from agent.modes.centaur_code.tuning import Tuner
 from agent.modes.centaur_code.turns import TurnRule
 from agent.modes.code_edit import OutOfMemoryRetry, structural
@@ -25,8 +25,8 @@ from agent.modes.script_check import params_in
 from agent.trials.hybrid.turn import TurnChoice
 from agent.trials.trial import Origin, Proposal
 
-KNOBS = "centaur_code/constants.md"
-"""The part of the prompt that explains how to expose numbers."""
+CONSTANTS_PROMPT = "centaur_code/constants.md"
+"""The part of the prompt that asks for a tunable constant for each new number."""
 
 
 class CentaurCodeProposer:
@@ -36,7 +36,7 @@ class CentaurCodeProposer:
         self._structure = structure
         self._seed = seed
         self._scripts = Scripts()
-        self._rule = TurnRule(seed, self._scripts.has_knobs)
+        self._rule = TurnRule(seed, self._scripts.has_tunables)
         self._tuners: dict[int, Tuner] = {}  # by the number of the base
 
     def propose(self, context: Context) -> Proposal:
@@ -48,19 +48,19 @@ class CentaurCodeProposer:
 
     def _tuned(self, context: Context, turn: TurnChoice, number: int) -> Proposal:
         """Return new numbers for the script of trial `number`."""
-        family = Lineage.of(context).families[number]
-        space = self._scripts.space(family.base)
+        structure = Lineage.of(context).structures[number]
+        space = self._scripts.space(structure.base)
         assert space is not None, "the rule tunes only what has numbers"
         if number not in self._tuners:
-            self._tuners[number] = Tuner(family, space, context, self._scripts, self._seed)
+            self._tuners[number] = Tuner(structure, space, context, self._scripts, self._seed)
         tuner = self._tuners[number]
-        found = tuner.find(family, context)
+        found = tuner.find(structure, context)
         script = Assignments(found.point).apply(tuner.source)
         what = f"trial {number}" if number else "the baseline"
         return Proposal(
             origin=Origin.SEARCHER,
             title=quoted_line(f"{what} with {changes(space, tuner.start, found.point)}"),  # a value may be any text
-            edit=_edit_to(script, Assignments(found.point), family.base.proposal.edit, context.source),
+            edit=_edit_to(script, Assignments(found.point), structure.base.proposal.edit, context.source),
             params=params_in(script, context),
             refused=found.refused,
             reason=found.reason,
@@ -94,5 +94,5 @@ def build(inputs: ModeInputs) -> Proposer:
         check_ranges(task.source)
     except EditError as fault:
         raise TaskError(f"{task.folder / task.script}: {str(fault).partition(chr(10))[0]}") from None
-    structure = structural(inputs, also=check_ranges, more=(KNOBS,))
+    structure = structural(inputs, also=check_ranges, more=(CONSTANTS_PROMPT,))
     return OutOfMemoryRetry(CentaurCodeProposer(structure, inputs.config.seed))

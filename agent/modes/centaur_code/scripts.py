@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from agent.edits.assignments import all_constants
 from agent.edits.edit import Params
-from agent.modes.centaur_code.knobs import knobs
+from agent.modes.centaur_code.tunable_space import tunable_space
 from agent.modes.proposer import Context
 from agent.search.space import SearchSpace
 from agent.trials.hybrid.turn_shares import tuned_by
@@ -49,9 +49,9 @@ class Scripts:
         assert self._context is not None, "`see` comes first"
         if trial.number not in self._spaces:
             source = self._sources.get(trial.number) or self.source(trial)
-            self._spaces[trial.number] = knobs(source, self._context.baseline_source, self._context.space)
+            self._spaces[trial.number] = tunable_space(source, self._context.baseline_source, self._context.space)
         return self._spaces[trial.number]
 
-    def has_knobs(self, trial: Trial) -> bool:
+    def has_tunables(self, trial: Trial) -> bool:
         """Return whether the script of a structure has numbers to tune."""
         return self.space(trial) is not None

@@ -1,7 +1,7 @@
 """Tunes one structure: local-gp over its numbers, replayed from the trials that tuned it.
 
-The searcher sees one family as a run of its own: the base is its trial 0, the tuning trials are 1, 2, ... in the order
-of their numbers. It starts at the base's values.
+The searcher sees one structure as a run of its own: the base is its trial 0, the tuning trials are 1, 2, ... in the
+order of their numbers. It starts at the base's values.
 
 Trials of the scripts that the base was made from are evidence too. Of each, the searcher learns the point with the
 values of the names that survived, all other names as in the base, and the loss
@@ -20,9 +20,9 @@ from dataclasses import replace
 from agent.edits.assignments import Assignments
 from agent.edits.edit import Params
 from agent.edits.guard import fingerprint
-from agent.modes.centaur_code.knobs import own_point
-from agent.modes.centaur_code.lineage import Family, Lineage, counted_loss
+from agent.modes.centaur_code.lineage import Lineage, TunedStructure, counted_loss
 from agent.modes.centaur_code.scripts import Scripts
+from agent.modes.centaur_code.tunable_space import own_point
 from agent.modes.numeric import CheckedPoint, SearcherReplay
 from agent.modes.proposer import Context
 from agent.search.local_gp import LocalGPSearcher
@@ -44,11 +44,13 @@ MAX_REPEATED = 100  # points in a row that other trials have run, after which th
 class Tuner:
     """Proposes points for the numbers of one structure."""
 
-    def __init__(self, family: Family, space: SearchSpace, context: Context, scripts: Scripts, seed: int) -> None:
+    def __init__(
+        self, structure: TunedStructure, space: SearchSpace, context: Context, scripts: Scripts, seed: int
+    ) -> None:
         """Prepare.
 
         Args:
-            family: its base is what is tuned.
+            structure: its base is what is tuned.
             space: the numbers of the base's script.
             context: one in which the base has finished.
             scripts: of the run.
@@ -56,12 +58,12 @@ class Tuner:
         """
         self._space = space
         self._scripts = scripts
-        self.source = scripts.source(family.base)
+        self.source = scripts.source(structure.base)
         self._start = own_point(self.source, space)
-        known = _of_ancestors(family.base, space, self._start, context, scripts)
-        searcher = LocalGPSearcher(space, self._start, seed * 100_003 + family.number)
+        known = _of_ancestors(structure.base, space, self._start, context, scripts)
+        searcher = LocalGPSearcher(space, self._start, seed * 100_003 + structure.number)
         self._replay = SearcherReplay(_Informed(searcher, known, self._is_repeated))
-        self._others: list[tuple[int, str]] = []  # trials outside the family: number, fingerprint
+        self._others: list[tuple[int, str]] = []  # trials of other structures: number, fingerprint
         self._numbers: list[int] = []  # of the base, of the tuning trials and of the next one
 
     @property
@@ -69,29 +71,29 @@ class Tuner:
         """The base's own values."""
         return self._start
 
-    def find(self, family: Family, context: Context) -> CheckedPoint:
+    def find(self, structure: TunedStructure, context: Context) -> CheckedPoint:
         """Return the point of the context's trial; one that must not run has the reason."""
-        own = [family.number, *(trial.number for trial in family.tuning)]
+        own = [structure.number, *(trial.number for trial in structure.tuning)]
         self._numbers = [*own, context.number]
         self._others = [
             (trial.number, trial.proposal.fingerprint or fingerprint(context.baseline_source))
             for trial in (*context.trials, *context.pending)
             if trial.number not in own and trial.proposal.refused is None
         ]
-        found = self._replay.find(self._as_own_run(family, context))
+        found = self._replay.find(self._as_own_run(structure, context))
         if found.refused is None and self._is_repeated(len(own), found.point):
             return replace(found, refused=Status.DUPLICATE, reason="the searcher found only scripts that have run")
         return found
 
     def _is_repeated(self, nth: int, point: Params) -> bool:
-        """Return whether an earlier trial outside the family has the script that the family's trial `nth` would run."""
+        """Return whether an earlier trial of another structure has the script that tuning trial `nth` would run."""
         made = fingerprint(Assignments(point).apply(self.source))
         return any(made == known for number, known in self._others if number < self._numbers[nth])
 
-    def _as_own_run(self, family: Family, context: Context) -> Context:
-        """Return the context of the family's own run, in which the base is trial 0."""
-        members = {family.number: _as_member(family.base, 0, 0, self._start)}
-        for nth, trial in enumerate(family.tuning, start=1):
+    def _as_own_run(self, structure: TunedStructure, context: Context) -> Context:
+        """Return the context of the structure's own run, in which the base is trial 0."""
+        members = {structure.number: _as_member(structure.base, 0, 0, self._start)}
+        for nth, trial in enumerate(structure.tuning, start=1):
             seen = context.trials[: trial.number if trial.n_seen is None else trial.n_seen]
             n_seen = sum(each.number in self._numbers for each in seen)
             point = own_point(self._scripts.source(trial), self._space)
@@ -101,7 +103,7 @@ class Tuner:
             number=len(members),
             source=self.source,
             baseline_source=self.source,
-            incumbent=members[family.number],
+            incumbent=members[structure.number],
             trials=tuple(members[trial.number] for trial in context.trials if trial.number in members),
             space=self._space,
             pending=tuple(members[trial.number] for trial in context.pending if trial.number in members),
@@ -141,7 +143,7 @@ class _Informed:
 
 
 def _as_member(trial: Trial, nth: int, n_seen: int, point: Params) -> Trial:
-    """Return a trial as the family's own run has it."""
+    """Return a trial as the structure's own run has it."""
     origin = Origin.SEARCHER if nth else Origin.BASELINE
     return replace(trial, number=nth, n_seen=n_seen, proposal=replace(trial.proposal, origin=origin, params=point))
 
@@ -149,10 +151,10 @@ def _as_member(trial: Trial, nth: int, n_seen: int, point: Params) -> Trial:
 def _of_ancestors(
     base: Trial, space: SearchSpace, start: Params, context: Context, scripts: Scripts
 ) -> list[tuple[Params, float]]:
-    """Return what the trials before the end of `base` say about its numbers: points with their assumed losses.
+    """Return points with assumed losses for the numbers of `base`, from the trials that finished before it.
 
-    They are those of the scripts that it was made from. What ends later is left out, so that the searcher always
-    learns the same.
+    They are those of the scripts that it was made from. Trials that finish later are left out, so that the searcher
+    always learns the same.
     """
     numbers = [trial.number for trial in context.trials]
     before = context.trials[: numbers.index(base.number)]
@@ -162,13 +164,13 @@ def _of_ancestors(
     for _ in range(N_GENERATIONS):
         if edited is None or own_loss is None:
             break
-        family, level = lineage.family_of(trials[edited]), counted_loss(trials[edited])
-        for trial in (family.base, *family.tuning):
+        structure, level = lineage.structure_of(trials[edited]), counted_loss(trials[edited])
+        for trial in (structure.base, *structure.tuning):
             point, loss = _carried_over(scripts.constants(trial), space, start), counted_loss(trial)
             if loss is not None and level is not None and key_of(point) not in keys and not space.validate(point):
                 keys.add(key_of(point))
                 known.append((point, own_loss + weight * max(0.0, loss - level)))
-        edited, weight = family.base.parent, weight * RHO
+        edited, weight = structure.base.parent, weight * RHO
     return known
 
 

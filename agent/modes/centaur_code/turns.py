@@ -1,19 +1,21 @@
-"""Whose turn it is: the model changes the structure, or the searcher the numbers, by what each has earned.
+"""Which of the two has the next trial, by their gains: the model (a structure) or the searcher (its numbers).
 
 The rule, in this order:
 
 1. Until one structure has been tried, the model writes one.
-2. A structure within the margin of the incumbent gets N_DUE trials that tune it: a new structure with untuned numbers
-   cannot be compared with an incumbent whose numbers are tuned.
-3. After STRETCH structures in a row without any gain, the searcher tunes the incumbent's script for N_DUE trials.
-4. Otherwise the turn is drawn, by what each has earned per device second. The searcher goes on with a structure that
-   still moves, for at most N_MOST trials; if there is none, with the incumbent's script.
+2. A structure within the margin of the incumbent gets N_REQUIRED trials that tune it: a new structure with untuned
+   numbers cannot be compared with an incumbent whose numbers are tuned.
+3. After STRETCH structures in a row without any gain, the searcher has N_REQUIRED trials.
+4. Otherwise the turn is drawn, by the gains of each per device second.
+
+In points 3 and 4 the searcher tunes the best structure that tuning still improves, for at most N_MOST trials of each;
+if there is none, the incumbent's script.
 
 The draw is Thompson sampling (Chapelle and Li, 2011) with discounted evidence (Raj and Kalyani, 2017). A gain of k
 sigmas counts as k events of a Poisson process in device time, so that its rate has a gamma posterior; the prior is one
 event in the time of one trial. The first sigma of each gain does not count, since noise alone gives that much, and no
 trial counts for more than MOST_SIGMAS, so that the first easy gains do not decide the night. The trials of point 2 are
-counted for the structure, since they are part of its price.
+counted for the structure, since they are part of its cost.
 """
 
 import random
@@ -21,21 +23,21 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import median
 
-from agent.modes.centaur_code.lineage import Credit, Family, Lineage, counted_loss
+from agent.modes.centaur_code.lineage import Credit, Lineage, TunedStructure, counted_loss
 from agent.modes.proposer import Context
 from agent.trials.hybrid.turn import TurnChoice, TurnKind
 from agent.trials.trial import KeepState, Trial
 
-N_DUE = 4  # tuning trials of every promising structure
-N_MOST = 12  # tuning trials of a structure that still moves
-PATIENCE = 4  # tuning trials in a row without a gain of STEP, after which a structure no longer moves
+N_REQUIRED = 4  # tuning trials of every promising structure
+N_MOST = 12  # tuning trials of a structure that tuning still improves
+PATIENCE = 4  # the last tuning trials, which together must gain more than STEP; otherwise tuning no longer improves it
 STEP = 1.0  # sigmas
 MARGIN = 3.0
 """Sigmas above the incumbent's loss within which a structure is tuned.
 
 Two runs of equally good scripts differ by 1.4 sigmas (standard deviation), and the incumbent's loss, the lowest of
-many, is about one sigma too low: 3 sigmas include 92 % of the structures that are as good as the incumbent. What tuning
-has brought so far, in the median, is added: a structure that lies so far behind may be better once it is tuned.
+many, is about one sigma too low: 3 sigmas include 92 % of the structures that are as good as the incumbent. The median
+gain of tuning so far is added: a structure that is worse by so much may be better once it is tuned.
 """
 STRETCH = 3  # structures in a row without a gain
 DISCOUNT = 0.9  # of the evidence, for each trial that has ended since
@@ -46,7 +48,7 @@ LEAST_COST = 0.1  # trials: of a proposal that never ran, for which the device w
 
 @dataclass(frozen=True)
 class Arm:
-    """What one kind of turn has earned, discounted."""
+    """An arm of the bandit: the gains and the cost of one kind of turn, discounted."""
 
     sigmas: float = 0.0
     trials: float = 0.0  # cost, in trials of the baseline's length
@@ -63,21 +65,21 @@ class Arm:
 
 @dataclass(frozen=True)
 class TurnRule:
-    """Decides whose turn the next trial is, as a function of the journal and the run's seed."""
+    """Chooses the turn of the next trial, as a function of the journal and the run's seed."""
 
     seed: int
-    has_knobs: Callable[[Trial], bool]  # whether the script of a finished trial has numbers to tune
+    has_tunables: Callable[[Trial], bool]  # whether the script of a finished trial has numbers to tune
 
     def turn(self, context: Context) -> TurnChoice:
         """Return the turn of the context's trial."""
         lineage = Lineage.of(context)
-        if not any(number for number in lineage.families):
+        if not any(number for number in lineage.structures):
             return TurnChoice(TurnKind.STRUCTURE, "the first structure comes before any tuning")
         promising = self._promising(lineage, context)
-        if (due := _due(promising)) is not None:
-            nth = len(due.tuning) + 1
-            why = f"trial {due.number} is within the margin of the incumbent: tuning trial {nth} of at least {N_DUE}"
-            return TurnChoice(TurnKind.NUMBERS, why, due.number, is_due=True)
+        if (required := _required(promising)) is not None:
+            nth = f"tuning trial {len(required.tuning) + 1} of at least {N_REQUIRED}"
+            why = f"trial {required.number} is within the margin of the incumbent: {nth}"
+            return TurnChoice(TurnKind.NUMBERS, why, required.number, is_required=True)
         tuned = _still_moving(promising, STEP * context.sigma) or self._incumbents(lineage, context)
         if tuned is None:
             return TurnChoice(TurnKind.STRUCTURE, "the incumbent's script has no number to tune, or no untried value")
@@ -93,57 +95,61 @@ class TurnRule:
         return TurnChoice(TurnKind.NUMBERS, f"drawn: {earned}", tuned.number)
 
     def arms(self, lineage: Lineage, context: Context) -> tuple[Arm, Arm]:
-        """Return what structure and numbers have earned."""
+        """Return the arms of structure and of numbers."""
         found = lineage.credits()
         unit = _charged(context) or 1.0
         of_structure = [credit for credit in found if credit.is_structure]
         of_numbers = [credit for credit in found if not credit.is_structure]
         return _arm(of_structure, found, unit, context.sigma), _arm(of_numbers, found, unit, context.sigma)
 
-    def _promising(self, lineage: Lineage, context: Context) -> list[Family]:
+    def _promising(self, lineage: Lineage, context: Context) -> list[TunedStructure]:
         """Return the structures within the margin of the incumbent that can be tuned."""
         limit = context.best_loss + margin(lineage, context.sigma)
         near = [
-            family
-            for family in lineage.families.values()
-            if family.number and family.best_loss is not None and family.best_loss <= limit
+            structure
+            for structure in lineage.structures.values()
+            if structure.number and structure.best_loss is not None and structure.best_loss <= limit
         ]
         return [
-            family
-            for family in near
-            if counted_loss(family.base) is not None
-            and family.base.standing is not KeepState.ROLLED_BACK
-            and not family.is_exhausted
-            and self.has_knobs(family.base)
+            structure
+            for structure in near
+            if counted_loss(structure.base) is not None
+            and structure.base.standing is not KeepState.ROLLED_BACK
+            and not structure.is_exhausted
+            and self.has_tunables(structure.base)
         ]
 
-    def _incumbents(self, lineage: Lineage, context: Context) -> Family | None:
-        family = lineage.family_of(context.incumbent)
-        return family if not family.is_exhausted and self.has_knobs(family.base) else None
+    def _incumbents(self, lineage: Lineage, context: Context) -> TunedStructure | None:
+        structure = lineage.structure_of(context.incumbent)
+        return structure if not structure.is_exhausted and self.has_tunables(structure.base) else None
 
 
-def _due(promising: Sequence[Family]) -> Family | None:
+def _required(promising: Sequence[TunedStructure]) -> TunedStructure | None:
     """Return the structure that must be tuned next: the best of those with the fewest tuning trials."""
-    due = [family for family in promising if len(family.tuning) < N_DUE]
-    return min(due, key=lambda family: (len(family.tuning), family.best_loss, family.number), default=None)
+    required = [structure for structure in promising if len(structure.tuning) < N_REQUIRED]
+    return min(
+        required, key=lambda structure: (len(structure.tuning), structure.best_loss, structure.number), default=None
+    )
 
 
-def _still_moving(promising: Sequence[Family], step: float) -> Family | None:
-    """Return the best structure that has been tuned and still moves, by more than `step`; None if none does."""
+def _still_moving(promising: Sequence[TunedStructure], step: float) -> TunedStructure | None:
+    """Return the best tuned structure whose loss still falls, by more than `step` in PATIENCE trials; None: no such."""
     still = [
-        family for family in promising if N_DUE <= len(family.tuning) < N_MOST and not family.is_stalled(PATIENCE, step)
+        structure
+        for structure in promising
+        if N_REQUIRED <= len(structure.tuning) < N_MOST and not structure.is_stalled(PATIENCE, step)
     ]
-    return min(still, key=lambda family: (family.best_loss, family.number), default=None)
+    return min(still, key=lambda structure: (structure.best_loss, structure.number), default=None)
 
 
 def margin(lineage: Lineage, sigma: float) -> float:
     """Return how far above the incumbent's loss a structure may be and still be tuned."""
     gains = [
-        family.tuning_gain
-        for family in lineage.families.values()
-        if family.number
-        and family.tuning_gain is not None
-        and sum(t.outcome is not None for t in family.tuning) >= N_DUE
+        structure.tuning_gain
+        for structure in lineage.structures.values()
+        if structure.number
+        and structure.tuning_gain is not None
+        and sum(t.outcome is not None for t in structure.tuning) >= N_REQUIRED
     ]
     return MARGIN * sigma + (median(gains) if gains else 0.0)
 
@@ -155,7 +161,7 @@ def _charged(context: Context) -> float:
 
 
 def _arm(own: list[Credit], everything: list[Credit], unit: float, sigma: float) -> Arm:
-    """Return what some of the trials have earned; `unit`: device seconds of one trial."""
+    """Return the arm of the trials `own`; `unit`: device seconds of one trial; `sigma`: noise of one run's loss."""
     ages = {credit.trial.number: age for age, credit in enumerate(reversed(everything))}
     sigmas = trials = 0.0
     for credit in own:
@@ -175,6 +181,6 @@ def _n_without_gain(lineage: Lineage) -> int | None:
             n_structures = n_numbers = 0
         elif turn is None or turn.kind is TurnKind.STRUCTURE:
             n_structures += trial.outcome is not None
-        elif not turn.is_due:
+        elif not turn.is_required:
             n_numbers += 1
-    return n_structures if n_numbers < N_DUE * (n_structures // STRETCH) else None
+    return n_structures if n_numbers < N_REQUIRED * (n_structures // STRETCH) else None

@@ -42,10 +42,10 @@ class TrialDocument(Document):
     copied_from: str | None
     """Where its values are from, if they are not new: incumbent, searcher or trial N."""
     offer: Mapping[str, Any] | None
-    """What a model offered for it (mode centaur): `points` with their `merits` as the host rates them, lower is better,
-    `host_merit`, `taken`, the index of the point that ran, null: the host's, and `share`, the model's at that time."""
+    """The points that a model offered for it (mode centaur): `points` with the host's `predictions`, lower is better,
+    `host_prediction`, `taken`, the index of the point that ran, null: the host's, and `share`, the model's then."""
     turn: Mapping[str, Any] | None
-    """In mode centaur-code: whose turn it was, kind structure or numbers, and why; tunes is the trial that it tunes."""
+    """In mode centaur-code: its kind, structure or numbers, and why; tunes is the trial that it tunes."""
     agent: Mapping[str, Any] | None
     """The coding agent that proposed it."""
     submission: Mapping[str, Any] | None

@@ -1,1 +1,1 @@
-"""Records of the hybrid modes: what a model offered, whose turn a trial was, and what each turn brought."""
+"""Records of the hybrid modes: the points that a model offered, the kind of each trial, and the gains of each kind."""

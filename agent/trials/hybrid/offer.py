@@ -10,18 +10,19 @@ from agent.text import one_line
 
 @dataclass(frozen=True)
 class Offer:
-    """The points that a model offered for one trial, as the host's own model rated them.
+    """The points that a model offered for one trial, with the host's prediction for each.
 
-    Share and rating follow from the trials that had finished, and what chance decides follows from seed and number. So
-    the same journal gives the same turn; the record is for readers.
+    A prediction is the posterior mean of a Gaussian process of ln(1 + gap to the best loss / median gap), standardised
+    to mean 0 and variance 1 over the trials that it is fitted to; lower is better. Share and predictions follow from
+    the finished trials, and random draws from seed and number, so the same journal gives the same offer.
     """
 
     share: float  # of the trials, on which the model was asked at that time
     points: tuple[Params, ...] = ()  # that can run, in the model's order, without the host's own point
-    merits: tuple[float, ...] = ()  # of the points, lower is better; empty if the host had no model yet
-    host_merit: float | None = None  # of the host's own point
+    predictions: tuple[float, ...] = ()  # one for each point; empty if there were too few trials to fit
+    host_prediction: float | None = None  # of the host's own point
     taken: int | None = None  # index of the point that ran; None: the host's own point ran
-    is_screened: bool = True  # the taken point passed the screen; False: it ran whatever its merit
+    is_screened: bool = True  # the taken point passed the screen; False: it ran whatever its prediction
     fault: str = ""  # why the last reply had no point that can run, one line
 
     @property
@@ -38,15 +39,16 @@ class Offer:
 
     @property
     def in_full(self) -> str:
-        """The turn in words, with the share of the model and what the host's own model expected of the points."""
+        """The turn in words, with the share of the model and the host's prediction for each point."""
         text = f"{self.description}; its share of the trials was {self.share:.0%}"
-        if self.host_merit is None:
+        if self.host_prediction is None:
             return text
-        merits = ", ".join(f"{merit:.2f}" for merit in self.merits)
-        return f"{text}; expected of its points {merits}, of the searcher's {self.host_merit:.2f} (lower is better)"
+        predictions = ", ".join(f"{each:.2f}" for each in self.predictions)
+        searcher = f"{self.host_prediction:.2f}"
+        return f"{text}; predicted for its points {predictions}, for the searcher's {searcher} (lower is better)"
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "Offer":
         """Return the offer of a journal. Raises TypeError for invalid data."""
-        lists = {name: tuple(data[name]) for name in ("points", "merits") if name in data}
+        lists = {name: tuple(data[name]) for name in ("points", "predictions") if name in data}
         return cls(**{**data, **lists})

@@ -1,4 +1,4 @@
-"""Whose turn a trial of mode centaur-code is: the model changes the script's structure, or a searcher its numbers."""
+"""The kind of a trial of mode centaur-code: the model changes the script's structure, or a searcher its numbers."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ class TurnChoice:
     kind: TurnKind
     why: str = ""  # why it was this turn, one line
     tunes: int | None = None  # the trial whose script has these numbers; None exactly for a turn of the structure
-    is_due: bool = False  # one of the trials that every promising script gets; else the choice was free
+    is_required: bool = False  # one of the trials that every promising structure gets, not a choice
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "TurnChoice":

@@ -1,4 +1,4 @@
-"""What structure and numbers have brought in a run of mode centaur-code: the part of the gain that each has, its cost.
+"""The parts of structure and of numbers in the gain of a run of mode centaur-code, and the cost of each.
 
 A gain of a tuned script has two parts. The step from the incumbent's loss to that of the structure as it was written
 belongs to the structure, and may be a loss; the step from there to the tuned loss belongs to the numbers. Their sum is

@@ -135,10 +135,10 @@ def test_a_centaurs_offers_are_in_log_show_report_and_prompt(agent: Agent, tmp_p
     held = [trial for trial in trials[5:] if trial["offer"]["taken"] is None]
     assert held, "the host held nothing back"
     assert {trial["origin"] for trial in held} == {"searcher"}
-    assert all(min(trial["offer"]["merits"]) > trial["offer"]["host_merit"] for trial in held)
+    assert all(min(trial["offer"]["predictions"]) > trial["offer"]["host_prediction"] for trial in held)
     assert "[offered 1, none passed the screen] " in agent("log").stdout
     shown = agent("show", f"r/{held[0]['number']}").stdout
-    assert "offered 1, none passed the screen; its share of the trials was 100%; expected of its points" in shown
+    assert "offered 1, none passed the screen; its share of the trials was 100%; predicted for its points" in shown
     for number in (1, held[0]["number"]):
         sent = json.loads((tmp_path / f"runs/r/trials/{number:04d}/llm.jsonl").read_text().splitlines()[0])["messages"]
         assert json.loads(agent("prompt", f"r/{number}", "--json").stdout)["messages"] == sent

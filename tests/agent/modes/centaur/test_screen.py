@@ -31,9 +31,9 @@ def host() -> SearchHost:
     return host_of("CMA-ES", searcher, NumericProposer(searcher))
 
 
-def rated(own: SearchHost, merits: Sequence[float]) -> SearchHost:
-    """The host, whose model gives these merits: first its own point's, then those of the offered points."""
-    return replace(own, merit=lambda points: merits[: len(points)])
+def rated(own: SearchHost, predictions: Sequence[float]) -> SearchHost:
+    """The host, whose model gives these predictions: first its own point's, then those of the offered points."""
+    return replace(own, predict=lambda points: predictions[: len(points)])
 
 
 def decide(own: SearchHost, reply: str, seed: int = 0) -> tuple[Proposal, Params]:
@@ -51,7 +51,11 @@ def test_the_first_of_the_offered_points_that_is_rated_no_worse_than_the_hosts_r
     assert (proposal.origin, proposal.params, proposal.shown) == (Origin.LLM, SECOND, point)
     assert proposal.offer is not None
     assert proposal.offer.points == (FIRST, SECOND, THIRD)
-    assert (proposal.offer.host_merit, proposal.offer.merits, proposal.offer.taken) == (0.5, (0.7, 0.5, 0.4), 1)
+    assert (proposal.offer.host_prediction, proposal.offer.predictions, proposal.offer.taken) == (
+        0.5,
+        (0.7, 0.5, 0.4),
+        1,
+    )
     assert proposal.offer.description == "offered 3, number 2 passed the screen"
 
 
@@ -80,9 +84,9 @@ def test_a_real_host_holds_back_a_point_that_resembles_failures() -> None:
     (_, best), (_, worst) = min(losses, key=lambda row: row[0]), max(losses, key=lambda row: row[0])
     assert best is not None
     assert worst is not None
-    merits = own.merit([best, worst])
-    assert merits is not None
-    assert merits[0] < merits[1]
+    predictions = own.predict([best, worst])
+    assert predictions is not None
+    assert predictions[0] < predictions[1]
 
 
 def test_one_configuration_without_a_list_is_an_offer_too() -> None:

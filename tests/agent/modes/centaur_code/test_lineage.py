@@ -1,8 +1,8 @@
-"""The lineage as a function of the trials: families, what they gained, and what each turn earned."""
+"""The lineage as a function of the trials: structures, what they gained, and what each turn earned."""
 
 from dataclasses import replace
 
-from agent.modes.centaur_code.lineage import Family, Lineage
+from agent.modes.centaur_code.lineage import Lineage, TunedStructure
 from agent.trials.hybrid.turn import TurnChoice, TurnKind
 from agent.trials.trial import KeepState, Status, Trial
 from tests.agent.modes.run_so_far import baseline, trial
@@ -14,8 +14,8 @@ def structure(number: int, loss: float | None, *, kept: bool = False, **fields: 
     return seconds(made, 2.0)
 
 
-def tuned(number: int, of: int, loss: float, *, kept: bool = False, is_due: bool = True) -> Trial:
-    turn = TurnChoice(TurnKind.NUMBERS, "", of, is_due)
+def tuned(number: int, of: int, loss: float, *, kept: bool = False, is_required: bool = True) -> Trial:
+    turn = TurnChoice(TurnKind.NUMBERS, "", of, is_required)
     return seconds(trial(number, loss=loss, kept=kept, turn=turn), 1.0)
 
 
@@ -31,18 +31,18 @@ RUN = [
     tuned(4, 1, 2.5, kept=True),
     structure(3, None),
     structure(5, 2.6),
-    tuned(6, 5, 2.4, kept=True, is_due=False),
+    tuned(6, 5, 2.4, kept=True, is_required=False),
 ]
 
 
 def test_every_trial_belongs_to_the_structure_that_it_tunes() -> None:
     lineage = Lineage(RUN, [replace(tuned(7, 5, 0.0), outcome=None)])
-    assert {n: [t.number for t in family.tuning] for n, family in lineage.families.items()} == {
+    assert {n: [t.number for t in found.tuning] for n, found in lineage.structures.items()} == {
         0: [], 1: [2, 4], 3: [], 5: [6, 7],
     }  # fmt: skip
-    assert lineage.family_of(RUN[3]).number == 1
-    assert [lineage.families[n].best_loss for n in (0, 1, 3, 5)] == [3.0, 2.5, None, 2.4]
-    assert [lineage.families[n].tuning_gain for n in (1, 3)] == [2.8 - 2.5, None]
+    assert lineage.structure_of(RUN[3]).number == 1
+    assert [lineage.structures[n].best_loss for n in (0, 1, 3, 5)] == [3.0, 2.5, None, 2.4]
+    assert [lineage.structures[n].tuning_gain for n in (1, 3)] == [2.8 - 2.5, None]
 
 
 def test_credits_are_gains_over_the_incumbent_of_the_moment() -> None:
@@ -59,10 +59,10 @@ def test_a_gain_that_was_rolled_back_counts_for_nothing() -> None:
     assert (gains[4], gains[6]) == (0.0, 0.4)
 
 
-def test_a_family_stalls_when_its_last_trials_gain_no_step() -> None:
+def test_a_structure_stalls_when_its_last_trials_gain_no_step() -> None:
     losses = [2.5, 2.495, 2.6, 2.7]
-    family = Family(structure(1, 2.8), tuple(tuned(n, 1, loss) for n, loss in enumerate(losses, start=2)))
-    assert not family.is_stalled(4, 0.01)
-    assert family.is_stalled(3, 0.01)
-    assert not family.is_stalled(3, 0.001)
-    assert not family.is_stalled(5, 0.01)  # too few trials
+    found = TunedStructure(structure(1, 2.8), tuple(tuned(n, 1, loss) for n, loss in enumerate(losses, start=2)))
+    assert not found.is_stalled(4, 0.01)
+    assert found.is_stalled(3, 0.01)
+    assert not found.is_stalled(3, 0.001)
+    assert not found.is_stalled(5, 0.01)  # too few trials

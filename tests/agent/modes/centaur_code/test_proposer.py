@@ -34,7 +34,7 @@ def test_a_structure_near_the_incumbent_is_tuned_from_its_own_values_and_judged_
     for trial in tuning:
         assert trial.proposal.origin is Origin.SEARCHER
         assert trial.proposal.turn is not None
-        assert (trial.proposal.turn.tunes, trial.proposal.turn.is_due) == (1, True)
+        assert (trial.proposal.turn.tunes, trial.proposal.turn.is_required) == (1, True)
         assert set(read_constants(run.sources[trial.number], ["A", "B"])) == {"A", "B"}
         assert Assignments(read_constants(NEAR, ["A", "B"])).apply(run.sources[trial.number]) == NEAR
         assert trial.proposal.title.startswith("trial 1 with ")
@@ -122,7 +122,7 @@ def test_ancestors_are_evidence_with_a_discount_for_each_generation() -> None:
     tuned = run.start()
     run.finish(tuned.number, val_loss=4.0, kept=False)
     run.finish(run.start().number, val_loss=5.0, kept=False)
-    run.proposer._rule = replace(run.proposer._rule, has_knobs=lambda _trial: False)
+    run.proposer._rule = replace(run.proposer._rule, has_tunables=lambda _trial: False)
     last = run.finish(run.start().number)
     assert run.sources[last.number] == three
     scripts.see(run.context)
@@ -153,17 +153,17 @@ def test_an_ancestor_never_replaces_the_best_point_of_the_script_itself() -> Non
     scripts.see(run.context)
     space = scripts.space(run.trials[1])
     assert space is not None
-    tuner = Tuner(run_family(run), space, run.context, scripts, 0)
-    point = tuner.find(run_family(run), run.context).point
+    tuner = Tuner(tuned_structure(run), space, run.context, scripts, 0)
+    point = tuner.find(tuned_structure(run), run.context).point
     changed = {name for name in point if point[name] != tuner.start[name]}
     assert tuner.start == {"A": 2.0, "B": 1.1}
     assert changed
 
 
-def run_family(run: MadeRun):  # type: ignore[no-untyped-def]
+def tuned_structure(run: MadeRun):  # type: ignore[no-untyped-def]
     from agent.modes.centaur_code.lineage import Lineage
 
-    return Lineage.of(run.context).families[1]
+    return Lineage.of(run.context).structures[1]
 
 
 def test_a_crashed_tuning_trial_is_evidence_for_the_searcher_and_ends_nothing() -> None:
@@ -179,8 +179,8 @@ def test_a_crashed_tuning_trial_is_evidence_for_the_searcher_and_ends_nothing() 
 
 def test_a_title_with_a_text_of_the_script_is_one_short_printable_line() -> None:
     texts = ["relu", "\x1b[31m" + "x" * 500]
-    constant = f"ACT = {texts[1]!r}  # tune: {texts[0]}|{texts[1]}"
-    script = f"A = 2.0\n{constant}\n\n\ndef loss():\n    return 0.99 + len(ACT) / 1e5\n"
+    constants = f"A = 2.0\nACT = {texts[1]!r}  # tune: {texts[0]}|{texts[1]}\n"
+    script = f"{constants}\n\ndef loss():\n    return 0.99 + len(ACT) / 1e5\n"
     run = MadeRun([script])
     run.run(2)
     assert run.trials[2].proposal.turn is not None

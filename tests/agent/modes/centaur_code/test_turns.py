@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from agent.modes.centaur_code.lineage import Lineage
-from agent.modes.centaur_code.turns import MARGIN, N_DUE, N_MOST, STRETCH, TurnRule, margin
+from agent.modes.centaur_code.turns import MARGIN, N_MOST, N_REQUIRED, STRETCH, TurnRule, margin
 from agent.modes.proposer import Context
 from agent.trials.hybrid.turn import TurnChoice, TurnKind
 from agent.trials.trial import KeepState, Status, Trial
@@ -22,8 +22,8 @@ def seen(trials: Sequence[Trial], pending: Sequence[Trial] = (), number: int | N
     return replace(made, sigma=SIGMA, pending=tuple(pending), number=n)
 
 
-def turn(trials: Sequence[Trial], pending: Sequence[Trial] = (), *, seed: int = 0, knobs: bool = True) -> TurnChoice:
-    return TurnRule(seed, lambda _trial: knobs).turn(seen(trials, pending))
+def turn(trials: Sequence[Trial], pending: Sequence[Trial] = (), *, seed: int = 0, tunables: bool = True) -> TurnChoice:
+    return TurnRule(seed, lambda _trial: tunables).turn(seen(trials, pending))
 
 
 def start(loss: float = 3.0) -> Trial:
@@ -38,19 +38,19 @@ def test_the_first_structure_comes_before_any_tuning() -> None:
 @pytest.mark.parametrize(("loss", "kept"), [(2.9, True), (3.0 + 2.9 * SIGMA, False)])
 def test_a_structure_that_is_better_or_within_the_margin_gets_four_tuning_trials(loss: float, kept: bool) -> None:
     trials = [start(), structure(1, loss, kept=kept)]
-    for n in range(N_DUE):
+    for n in range(N_REQUIRED):
         found = turn(trials)
-        assert (found.kind, found.tunes, found.is_due) == (TurnKind.NUMBERS, 1, True)
+        assert (found.kind, found.tunes, found.is_required) == (TurnKind.NUMBERS, 1, True)
         assert f"tuning trial {n + 1} of at least 4" in found.why
         trials.append(tuned(2 + n, 1, 4.0))
-    assert not turn(trials).is_due
+    assert not turn(trials).is_required
 
 
 def test_trials_in_flight_count_so_that_several_workers_tune_at_once_and_no_more_than_that() -> None:
     trials = [start(), structure(1, 2.9, kept=True)]
-    pending = [replace(tuned(2 + n, 1, 4.0), outcome=None) for n in range(N_DUE)]
-    assert turn(trials, pending[:3]).is_due
-    assert not turn(trials, pending).is_due
+    pending = [replace(tuned(2 + n, 1, 4.0), outcome=None) for n in range(N_REQUIRED)]
+    assert turn(trials, pending[:3]).is_required
+    assert not turn(trials, pending).is_required
 
 
 @pytest.mark.parametrize(
@@ -62,11 +62,11 @@ def test_trials_in_flight_count_so_that_several_workers_tune_at_once_and_no_more
     ],
 )
 def test_another_structure_is_not_tuned(other: Trial) -> None:
-    assert not turn([start(), other]).is_due
+    assert not turn([start(), other]).is_required
 
 
 def test_without_numbers_every_turn_is_a_structure() -> None:
-    found = turn([start(), structure(1, 2.9, kept=True)], knobs=False)
+    found = turn([start(), structure(1, 2.9, kept=True)], tunables=False)
     assert (found.kind, found.tunes) == (TurnKind.STRUCTURE, None)
     assert "no number to tune" in found.why
 
@@ -81,9 +81,9 @@ def test_after_a_stretch_without_gain_the_numbers_of_the_incumbent_come_first() 
     trials = [start(), *(structure(n, 4.0) for n in range(1, STRETCH + 1))]
     for seed in range(20):
         found = turn(trials, seed=seed)
-        assert (found.kind, found.tunes, found.is_due) == (TurnKind.NUMBERS, 0, False)
+        assert (found.kind, found.tunes, found.is_required) == (TurnKind.NUMBERS, 0, False)
         assert "3 structures in a row without a gain" in found.why
-    searched = [*trials, *(tuned(STRETCH + n, 0, 5.0, is_due=False) for n in range(1, N_DUE + 1))]
+    searched = [*trials, *(tuned(STRETCH + n, 0, 5.0, is_required=False) for n in range(1, N_REQUIRED + 1))]
     assert {turn(searched, seed=seed).kind for seed in range(40)} == {TurnKind.STRUCTURE, TurnKind.NUMBERS}
     assert "drawn" in turn(searched).why
 
@@ -95,8 +95,8 @@ def share_of_structure(trials: Sequence[Trial]) -> float:
 
 def test_the_turn_goes_more_often_to_what_has_earned_more_per_device_second() -> None:
     due = [tuned(n, 1, 2.95) for n in range(2, 6)]
-    rich_structure = [start(), structure(1, 2.9, kept=True), *due, tuned(6, 1, 2.95, is_due=False)]
-    rich_numbers = [start(), structure(1, 2.999, kept=True), *due, tuned(6, 1, 2.9, kept=True, is_due=False)]
+    rich_structure = [start(), structure(1, 2.9, kept=True), *due, tuned(6, 1, 2.95, is_required=False)]
+    rich_numbers = [start(), structure(1, 2.999, kept=True), *due, tuned(6, 1, 2.9, kept=True, is_required=False)]
     slow_numbers = [*rich_numbers[:-1], seconds(rich_numbers[-1], 30.0)]
     assert share_of_structure(rich_numbers) < 0.3
     assert share_of_structure(rich_structure) > share_of_structure(rich_numbers) + 0.3
@@ -105,7 +105,7 @@ def test_the_turn_goes_more_often_to_what_has_earned_more_per_device_second() ->
 
 def test_a_gain_within_the_noise_earns_nothing() -> None:
     def earned(loss: float) -> float:
-        trials = [start(), structure(1, 2.99, kept=True), tuned(2, 1, loss, kept=True, is_due=False)]
+        trials = [start(), structure(1, 2.99, kept=True), tuned(2, 1, loss, kept=True, is_required=False)]
         return TurnRule(0, lambda _trial: True).arms(Lineage(trials), seen(trials))[1].sigmas
 
     assert earned(2.99 - 0.9 * SIGMA) == 0
@@ -118,7 +118,7 @@ def test_a_structure_that_still_moves_is_tuned_on_up_to_twelve_trials() -> None:
 
     def tuned_next(losses: Sequence[float]) -> set[int | None]:
         near = structure(1, 3.02)
-        trials = [start(), near, *(tuned(2 + n, 1, loss, is_due=n < N_DUE) for n, loss in enumerate(losses))]
+        trials = [start(), near, *(tuned(2 + n, 1, loss, is_required=n < N_REQUIRED) for n, loss in enumerate(losses))]
         rule = TurnRule(0, lambda _trial: True)
         return {rule.turn(seen(trials, number=n)).tunes for n in range(100, 160)} - {None}
 

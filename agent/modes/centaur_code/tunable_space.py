@@ -1,4 +1,4 @@
-"""The numbers of one script that a searcher tunes, with their ranges: a search space of that script alone.
+"""The tunable constants of one script, with their ranges: a search space of that script alone.
 
 They are the names of the task's `[space]` that the script still has, the constants with a comment `# tune: ...`, and
 without one the script's new constants, whose ranges are guessed as `agent init` does. A task without `[space]` has
@@ -38,7 +38,7 @@ def check_ranges(source: str) -> None:
         raise EditError("\n".join(faults))
 
 
-def knobs(source: str, baseline_source: str, declared: SearchSpace | None) -> SearchSpace | None:
+def tunable_space(source: str, baseline_source: str, declared: SearchSpace | None) -> SearchSpace | None:
     """Return the space of the numbers of a script that passed `check_ranges`; None if it has none to tune.
 
     The script's own values are a point of it: a name that the script no longer has as a constant, or with a value

@@ -3,7 +3,7 @@
 import pytest
 
 from agent.errors import EditError
-from agent.modes.centaur_code.knobs import check_ranges, knobs, own_point
+from agent.modes.centaur_code.tunable_space import check_ranges, own_point, tunable_space
 from agent.search.space import SearchSpace
 
 SPACE = SearchSpace.from_tables(
@@ -17,13 +17,13 @@ BASELINE = "DEPTH = 4\nWIDTH = 128\nLR = 0.01\nMAX_STEPS = 100\n\n\ndef f():\n  
 
 
 def names(source: str, declared: SearchSpace | None = SPACE) -> list[str]:
-    space = knobs(source, BASELINE, declared)
+    space = tunable_space(source, BASELINE, declared)
     return [] if space is None else list(space.names)
 
 
 def test_of_a_task_with_a_space_its_names_are_tuned_and_no_other_constant_of_the_baseline() -> None:
     assert names(BASELINE) == ["DEPTH", "WIDTH"]
-    space = knobs(BASELINE, BASELINE, SPACE)
+    space = tunable_space(BASELINE, BASELINE, SPACE)
     assert space is not None
     assert [rule.text for rule in space.constraints] == ["WIDTH % DEPTH == 0"]
     assert own_point(BASELINE, space) == {"DEPTH": 4, "WIDTH": 128}
@@ -33,7 +33,7 @@ def test_new_constants_are_tuned_with_the_range_of_their_comment_or_a_guessed_on
     edited = BASELINE.replace("LR", "WARMUP = 0.1  # tune: 0..0.4\nDROP = 0.2\nLR", 1).replace(
         "return", "WARMUP, DROP\n    return"
     )
-    space = knobs(edited, BASELINE, SPACE)
+    space = tunable_space(edited, BASELINE, SPACE)
     assert space is not None
     rows = {row.name: (row.kind, row.low, row.high) for row in space.table()}
     assert rows["WARMUP"] == ("float", 0.0, 0.4)
@@ -46,20 +46,20 @@ def test_a_name_that_is_gone_or_out_of_its_range_is_left_out_with_its_constraint
         BASELINE.replace("WIDTH = 128", "WIDTH = 2 * DEPTH"),
         BASELINE.replace("WIDTH = 128", "WIDTH = 100"),
     ):
-        space = knobs(edited, BASELINE, SPACE)
+        space = tunable_space(edited, BASELINE, SPACE)
         assert space is not None
         assert space.names == ("DEPTH",)
         assert space.constraints == ()
 
 
 def test_a_constraint_that_the_script_itself_breaks_is_left_out() -> None:
-    space = knobs(BASELINE.replace("DEPTH = 4", "DEPTH = 3"), BASELINE, SPACE)
+    space = tunable_space(BASELINE.replace("DEPTH = 4", "DEPTH = 3"), BASELINE, SPACE)
     assert space is not None
     assert (space.names, space.constraints) == (("DEPTH", "WIDTH"), ())
 
 
 def test_the_range_of_the_task_comes_before_that_of_a_comment() -> None:
-    space = knobs(BASELINE.replace("DEPTH = 4", "DEPTH = 4  # tune: 2..64"), BASELINE, SPACE)
+    space = tunable_space(BASELINE.replace("DEPTH = 4", "DEPTH = 4  # tune: 2..64"), BASELINE, SPACE)
     assert space is not None
     assert next((row.low, row.high) for row in space.table()) == (1, 8)
 
