@@ -66,7 +66,7 @@ def reintroduced_lines(added: Mapping[int, AddedLines]) -> list[str]:
 
 
 def turn_lines(history: History) -> list[str]:
-    """Return one line on what structure and numbers have brought, for a run of mode centaur-code; else none."""
+    """Return one line with the gains of structure and of numbers, for a run of mode centaur-code; else none."""
     parts = [
         f"{share.kind} {share.gain:+.6f} in {plural(share.n_trials, 'trial')} ({duration(share.seconds)}, "
         f"{share.n_kept} kept)"

@@ -94,7 +94,7 @@ class Proposal:
     n_messages: int = 0  # of the run's messages from people, how many the proposer read
     shown: Params | None = None  # the searcher's own point, if a model decided in its place
     searcher_state: Mapping[str, Any] | None = None  # the full state, at every LLM turn of a hybrid
-    turn: TurnChoice | None = None  # in mode centaur-code: whose turn it is, and why
+    turn: TurnChoice | None = None  # in mode centaur-code: structure or numbers, and why
     offer: Offer | None = None  # what a model offered for this trial, if the host's model screened it
 
     def to_json(self) -> dict[str, Any]:

@@ -1,8 +1,8 @@
 """Stand-ins for a language model, of known skill: they read the prompt and answer as a model does, from the surrogate.
 
 Each reads the incumbent's values from the table of the prompt, in the digits shown there, and draws candidates: points
-of the whole space, or local moves, which change about three tenths of the incumbent's values by .12 of their range. An
-eye rates candidates by the surrogate's loss without noise, plus noise of its own.
+of the whole space, or local moves, which change about three tenths of the incumbent's values by .12 of their range. It
+rates candidates by the surrogate's loss without its noise, plus noise of the stand-in's own (`rating_noise`).
 """
 
 import json
@@ -34,7 +34,7 @@ class Skill:
     is_local: bool = True  # candidates are local moves, not draws from the whole space
     step: float = STEP  # of a local move, as a share of each range
     mutated: float = MUTATED  # share of the values that a local move changes
-    eye_noise: float = math.inf  # standard deviation, in val_bpb; infinite: it sees nothing
+    rating_noise: float = math.inf  # standard deviation, in val_bpb; infinite: it sees nothing
     prefers_worst: bool = False
     sees_memory: bool = False  # it leaves out what does not fit in memory
 
@@ -44,24 +44,24 @@ SKILLS = {
         "the worst 4 of 40 draws that fit in memory",
         n_candidates=40,
         is_local=False,
-        eye_noise=0.0,
+        rating_noise=0.0,
         prefers_worst=True,
         sees_memory=True,
     ),
     "saboteur": Skill(
         "the worst 4 of 40 local moves that fit in memory",
         n_candidates=40,
-        eye_noise=0.0,
+        rating_noise=0.0,
         prefers_worst=True,
         sees_memory=True,
     ),
     "copyist": Skill("the incumbent with one value changed by a thousandth of its range", step=0.001, mutated=0.0),
     "random": Skill("4 draws from the space", is_local=False),
-    "weak": Skill("the best 4 of 8 local moves, by an eye with noise .003", n_candidates=8, eye_noise=0.003),
+    "weak": Skill("the best 4 of 8 local moves, by that loss with noise .003", n_candidates=8, rating_noise=0.003),
     "strong": Skill(
-        "the best 4 of 40 local moves that fit in memory, by an eye with noise .001",
+        "the best 4 of 40 local moves that fit in memory, by that loss with noise .001",
         n_candidates=40,
-        eye_noise=0.001,
+        rating_noise=0.001,
         sees_memory=True,
     ),
 }
@@ -96,9 +96,9 @@ class StandIn:
             params = self._drawn(incumbent)
             if not (skill.sees_memory and self._surrogate.memory_gb(params) > LIMIT_GB):
                 candidates.append(params)
-        if math.isinf(skill.eye_noise):
+        if math.isinf(skill.rating_noise):
             return candidates
-        noise = skill.eye_noise * self._rng.standard_normal(len(candidates))
+        noise = skill.rating_noise * self._rng.standard_normal(len(candidates))
         seen = np.array([self._surrogate.mean(params) for params in candidates]) + noise
         return [candidates[index] for index in np.argsort(-seen if skill.prefers_worst else seen, kind="stable")]
 

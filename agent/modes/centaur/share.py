@@ -1,11 +1,11 @@
-"""The model's share of the trials: which ones, and how much it is trusted after what its points brought.
+"""The model's share of the trials: which trials it has, and how the gains of its points change the share.
 
 The rule is that of exponential weights (Littlestone and Warmuth, 1994; Auer et al., 2002) for two authors, the model
 and the host. Each trial has a gain between 0 and 1: how much it lowered the best loss, in units of the host's usual
 improvement. A trial of the model changes the logarithm of its weight by RATE times its gain minus the host's recent
 mean gain. The weight stays between LEAST and 1, so that neither a long good time nor a long bad one has to be undone.
 
-The worst case: a model whose points never bring anything. Each of its trials multiplies the weight by at most
+The worst case: a model whose points never lower the loss. Each of its trials multiplies the weight by at most
 exp(-RATE * LEAST_MEAN) = 0.45, so that 2 of them bring it from FIRST to LEAST, and from then on it has LEAST of the
 largest share: 3 % of the trials where that is 30 %. Of 300 trials it has about 10, even if all its points pass the
 screen.

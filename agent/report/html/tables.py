@@ -129,7 +129,7 @@ def finders_table(runs: Sequence[RunOnPage]) -> Table:
 
 
 def turns_table(runs: Sequence[RunOnPage]) -> Table:
-    """Return what structure and numbers have brought, two rows for each run of mode centaur-code."""
+    """Return the gains of structure and of numbers, two rows for each run of mode centaur-code."""
     columns = ("run", "turn", "trials", "kept", "lowered the loss by", "share of the gain", "device time")
     rows = []
     for run in runs:
