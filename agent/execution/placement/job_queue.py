@@ -10,7 +10,7 @@ from sandbox.job import Limits
 
 
 class QueueUnreachableError(SandboxError):
-    """The cluster does not answer, so nobody knows whether it did what it was asked to, or what its jobs do."""
+    """The cluster does not answer, so it is unknown whether it carried out the request, and what its jobs do."""
 
 
 class QueueBusyError(SandboxError):

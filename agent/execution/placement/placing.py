@@ -92,7 +92,7 @@ class PlacingSandbox:
             raise
 
     def close(self) -> None:
-        """Cancel jobs that nobody waits for, remove their folders, and close the queue. Safe to call twice."""
+        """Cancel jobs whose result is not needed, remove their folders, and close the queue. Safe to call twice."""
         self._poller.close()
         for path in sorted(self._root.glob("*")) if self._root.is_dir() else []:
             if path.is_dir() and not path.is_symlink() and _OWN.fullmatch(path.name):

@@ -33,7 +33,7 @@ class Snapshot:
 
 
 class Poller:
-    """Asks the cluster every `seconds` while somebody waits, and rarely while it does not answer.
+    """Queries the cluster every `seconds` while a job is waited for, and rarely while it does not answer.
 
     All pollers of a process together ask as often as one alone.
     """
@@ -70,7 +70,7 @@ class Poller:
         return latest if latest is not None and latest.asked_at > since else None
 
     def hurry(self) -> None:
-        """Ask now, without the rest of the pause: somebody is about to leave."""
+        """Query now, without the rest of the pause: the run is about to end."""
         with self._changed:
             self._hurries = True
             self._changed.notify_all()

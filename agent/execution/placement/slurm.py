@@ -44,7 +44,7 @@ _REASONS = {
     "ReqNodeNotAvail": "nodes are down, drained or reserved",
     "PartitionDown": "the partition is down",
     "PartitionInactive": "the partition is inactive",
-    "JobHeldUser": "somebody holds it; scontrol release lets it start",
+    "JobHeldUser": "a user holds it; scontrol release lets it start",
     "JobHeldAdmin": "an administrator holds it",
 }
 """What the commonest reasons of squeue mean. Names of limits, such as QOSMaxJobsPerUserLimit, say it themselves."""
@@ -175,9 +175,9 @@ def _run(command: list[str], script: str | None = None) -> str:
     if done.returncode == 0:
         return done.stdout
     lines = [line.removeprefix(f"{command[0]}: ").removeprefix("error: ") for line in done.stderr.strip().splitlines()]
-    said = one_line(": ".join(lines) or f"exit code {done.returncode}")
-    if any(part in said.lower() for part in _UNREACHABLE):
-        raise QueueUnreachableError(f"{command[0]}: {said}")
-    if any(part in said.lower() for part in _BUSY):
-        raise QueueBusyError(f"{command[0]}: {said}")
-    raise SandboxError(f"{command[0]}: {said}; see [cluster] of task.toml and --on slurm:PARTITION")
+    message = one_line(": ".join(lines) or f"exit code {done.returncode}")
+    if any(part in message.lower() for part in _UNREACHABLE):
+        raise QueueUnreachableError(f"{command[0]}: {message}")
+    if any(part in message.lower() for part in _BUSY):
+        raise QueueBusyError(f"{command[0]}: {message}")
+    raise SandboxError(f"{command[0]}: {message}; see [cluster] of task.toml and --on slurm:PARTITION")

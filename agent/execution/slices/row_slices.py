@@ -210,7 +210,7 @@ def why_too_alike(task: Task, examples: Examples, division: Division) -> str | N
 
 
 def _until_known(ask: Callable[[], Answer]) -> Answer:
-    """Return a model's answer; ask again if its job is lost, since nobody has read an answer then.
+    """Return a model's answer; run it again if its job is lost, since no answer was read then.
 
     Raises:
         JobLostError: MAX_LOST jobs in a row were lost.

@@ -22,8 +22,9 @@ MIN_TRIALS = 20
 """Trials with a loss from which effects and importances are shown; with fewer, they are mostly chance."""
 MOST_NAMES, FEW_NAMES = 8, 3  # with an effect that are shown
 CLEAR = 3.0
-"""Posterior standard deviations of a clear effect. Two are usual for one comparison, but there are a dozen names: of 30
-made-up runs of 20, 40 and 100 trials whose losses are noise, two show an effect of one of 14 names (six with 2.5)."""
+"""Posterior standard deviations that a clear effect exceeds. Two are usual for one comparison, but there are a dozen
+names: of 30 simulated runs of 20, 40 and 100 trials whose losses are noise, two show an effect of one of 14 names
+(six with 2.5)."""
 _N_FITS = 3  # each continues where the last one ended: 60 steps in all
 _N_PLACES = 5  # along a continuous axis
 

@@ -1,4 +1,4 @@
-"""What the pages in browsers are about, as it changes. One task looks at it for all browsers that show a page."""
+"""The states of the pages that browsers show. One task per page polls its state for all browsers."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -8,7 +8,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class PageState:
-    """The state of what a page is about. Two states are equal if a browser needs nothing new."""
+    """The state of a page. Two states are equal if a browser needs nothing new."""
 
     version: str  # of the page's data; when it differs, the page is fetched again
     work: Any = None  # what the runs are doing, as plain JSON data, without times that pass

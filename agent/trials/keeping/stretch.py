@@ -31,7 +31,7 @@ def stretch_without_gain(trials: Sequence[Trial], sigma: float) -> Stretch:
 
     What counts as a gain is argued from the noise. The lowest of many losses is low by luck, so the incumbent must be
     below that at the last gain (first: the baseline) by more than the keep rule's lead, REPEAT_LEAD sigma, from which
-    a lead is worth a test: of 150 made-up runs of 60 trials that differ by noise alone, 12 % then show a gain (51 %
+    a lead is worth a test: of 150 simulated runs of 60 trials that differ by noise alone, 12 % then show a gain (51 %
     with the 2.33 sigma that two single runs seldom differ by). Small steps add up until their sum is a gain. A trial
     that was rolled back gained nothing.
 
