@@ -63,8 +63,8 @@ def progress(
     points = []
     for is_tuned in (False, True) if has_turns else (False,):
         of_kind = [t for t in inside if (tuned_by(t) is not None) is is_tuned]
-        name = f"{_kind(is_tuned=is_tuned)}, reverted" if has_turns else "reverted"
-        reverted = Points((), (), (), name, tone="grey" if is_tuned or not has_turns else "blue")
+        label = f"{_kind(is_tuned=is_tuned)}, reverted" if has_turns else "reverted"
+        reverted = Points((), (), (), label, tone="grey" if is_tuned or not has_turns else "blue")
         points.append(placed(reverted, of_kind, [metric.display(_loss(t)) for t in of_kind]))
         for word in KEPT_ORDER:
             those = [t for t in kept if kept_style(t).name == word and (tuned_by(t) is not None) is is_tuned]
