@@ -66,7 +66,7 @@ def cma_host(config: RunConfig, task: Task) -> tuple[NumericProposer, Callable[[
 
 @dataclass(frozen=True)
 class SearchHost:
-    """A searcher whose points a hybrid mode may replace, and what it makes of other points."""
+    """A searcher whose points a hybrid mode may replace, with its predictions for other points."""
 
     name: str  # for a prompt, such as "CMA-ES"
     proposer: NumericProposer

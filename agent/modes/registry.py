@@ -55,7 +55,7 @@ _OF_CHAT_MODELS = frozenset({"attempts", "edit_format", "base_url", "context_tok
 _ROWS = (
     Mode(
         "centaur",
-        "a searcher (--host); on a share of the trials that it earns, a language model's point may run instead",
+        "a searcher (--host); on a share of the trials, by its gains, a language model's point may run instead",
         _of("centaur.proposer"),
         options=_SEARCHER | _TURNS | _MODEL,
         needs_model=True,

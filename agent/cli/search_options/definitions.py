@@ -51,8 +51,8 @@ class SearchOptions:
             autocompletion=host_names,
         ),
     ] = "cma-es"
-    llm_share: Annotated[float, option(SEARCH, "centaur: the model's share of the trials, at most.", metavar="X")] = 0.3
-    llm_warmup: Annotated[int, option(SEARCH, "centaur: first trials, without the model.", metavar="N")] = 10
+    llm_share: Annotated[float, option(SEARCH, "centaur: the model's largest share of the trials.", metavar="X")] = 0.3
+    llm_warmup: Annotated[int, option(SEARCH, "centaur: trials at the start without the model.", metavar="N")] = 10
     trials: Annotated[int | None, option(BUDGET, "Trials of a run, baseline included.", metavar="N")] = None
     budget: Annotated[
         str | None,
@@ -180,7 +180,7 @@ class RunOptions(SearchOptions):
         str | None,
         option(
             SEARCH,
-            f"code-edit, centaur-code: a coding agent, no chat model: {one_of(AGENTS)}, or 'CMD {{prompt}} …'.",
+            f"code-edit, centaur-code: a coding agent instead of a model: {one_of(AGENTS)}, or 'CMD {{prompt}} …'.",
             metavar="NAME",
             autocompletion=lambda: list(AGENTS),
         ),
