@@ -8,7 +8,7 @@ in its fingerprint.
 import io
 import re
 import tokenize
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,10 +16,12 @@ from agent.edits.assignments import literal_value, plain_assignments, read_const
 from agent.edits.edit import Value
 from agent.edits.syntax import BYTE_ORDER_MARK, parse_expression, parse_script
 from agent.errors import EditError
+from agent.text import cut
 
 _COMMENT = re.compile(r"#\s*tune\s*:\s*([^#]*)")
 _EXAMPLES = "write `# tune: 32..1024 log2`, `# tune: 0.001..0.1 log` or `# tune: 1..8`; for choices `# tune: relu|gelu`"
 _SCALES = ("log", "log2", "int")
+_MOST_FAULTS, _FAULT_COLUMNS = 5, 300  # in one message: a script may have any number of comments, of any length
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,7 @@ def declared_ranges(source: str) -> dict[str, Mapping[str, Any]]:
     Bounds and values are not compared here; the search space does that.
 
     Raises:
-        EditError: a comment has no constant, or no range; the message has one line for each.
+        EditError: a comment has no constant, or no range; the message has one line for each, up to five.
     """
     comments = tune_comments(source)
     faults, found = [], dict[str, Mapping[str, Any]]()
@@ -69,8 +71,15 @@ def declared_ranges(source: str) -> dict[str, Mapping[str, Any]]:
         except EditError as fault:
             faults.append(f"line {comment.line}: {fault}")
     if faults:
-        raise EditError("\n".join(faults))
+        raise EditError(faults_text(faults))
     return found
+
+
+def faults_text(faults: Sequence[str]) -> str:
+    """Return the first faults, one a line, none of them long, and how many others there are."""
+    lines = [cut(fault, _FAULT_COLUMNS) for fault in faults[:_MOST_FAULTS]]
+    others = len(faults) - len(lines)
+    return "\n".join([*lines, *[f"and {others} more comments `# tune:` are wrong"] * (others > 0)])
 
 
 def _name(comment: TuneComment, found: Mapping[str, object]) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 from agent.edits.assignments import all_constants, read_constants
 from agent.edits.edit import Params
 from agent.edits.syntax import parse_script
-from agent.edits.tune_comments import declared_ranges
+from agent.edits.tune_comments import declared_ranges, faults_text
 from agent.errors import EditError
 from agent.search.constraints.feasible import FeasiblePoints
 from agent.search.parameters import Parameter
@@ -25,7 +25,7 @@ from agent.task.init.settings.ranges import keys_of
 
 
 def check_ranges(source: str) -> None:
-    """Check the comments `# tune: ...` of a script. Raises EditError with one line for each that is wrong."""
+    """Check the comments `# tune: ...` of a script. Raises EditError with a line for each that is wrong, up to five."""
     faults = []
     for name, table in declared_ranges(source).items():
         value = read_constants(source, [name])[name]
@@ -35,7 +35,7 @@ def check_ranges(source: str) -> None:
             why = str(fault).removeprefix(f"space.{name}: ")
             faults.append(f"{name} = {value!r} and its comment `# tune: ...` do not fit: {why}; change one of them")
     if faults:
-        raise EditError("\n".join(faults))
+        raise EditError(faults_text(faults))
 
 
 def tunable_space(source: str, baseline_source: str, declared: SearchSpace | None) -> SearchSpace | None:

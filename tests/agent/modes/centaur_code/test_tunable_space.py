@@ -89,3 +89,12 @@ def test_a_constant_of_which_no_range_can_be_guessed_is_left_alone(value: str) -
 def test_a_range_that_does_not_fit_the_value_is_refused(line: str, advice: str) -> None:
     with pytest.raises(EditError, match=advice):
         check_ranges(f"{line}\n")
+
+
+@pytest.mark.parametrize("comment", ["later", "5..9", f"1..{'9' * 400}"])
+def test_a_message_about_many_or_long_ranges_is_short(comment: str) -> None:
+    script = "".join(f"X{n} = 3  # tune: {comment}\n" for n in range(400))
+    with pytest.raises(EditError) as refused:
+        check_ranges(script)
+    assert len(str(refused.value)) < 2000
+    assert str(refused.value).endswith("and 395 more comments `# tune:` are wrong")
