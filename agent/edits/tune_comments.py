@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from agent.edits.assignments import literal_value, plain_assignments, read_constants
+from agent.edits.assignments import all_constants, literal_value, plain_assignments, read_constants
 from agent.edits.edit import Value
 from agent.edits.syntax import BYTE_ORDER_MARK, parse_expression, parse_script
 from agent.errors import EditError
@@ -63,11 +63,13 @@ def declared_ranges(source: str) -> dict[str, Mapping[str, Any]]:
         EditError: a comment has no constant, or no range; the message has one line for each, up to five.
     """
     comments = tune_comments(source)
+    values = all_constants(source, any_case=True) if comments else {}
     faults, found = [], dict[str, Mapping[str, Any]]()
     for comment in comments:
         try:
             name = _name(comment, found)
-            found[name] = _table(name, read_constants(source, [name])[name], comment.text)
+            value = values[name] if name in values else read_constants(source, [name])[name]  # the latter says why not
+            found[name] = _table(name, value, comment.text)
         except EditError as fault:
             faults.append(f"line {comment.line}: {fault}")
     if faults:

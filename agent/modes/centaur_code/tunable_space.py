@@ -26,14 +26,16 @@ from agent.task.init.settings.ranges import keys_of
 
 def check_ranges(source: str) -> None:
     """Check the comments `# tune: ...` of a script. Raises EditError with a line for each that is wrong, up to five."""
-    faults = []
-    for name, table in declared_ranges(source).items():
-        value = read_constants(source, [name])[name]
+    tables, faults = declared_ranges(source), []
+    values = read_constants(source, tables)
+    for name, table in tables.items():
         try:
-            _parameter(name, table).read(value)
+            _parameter(name, table).read(values[name])
         except ValueError as fault:
             why = str(fault).removeprefix(f"space.{name}: ")
-            faults.append(f"{name} = {value!r} and its comment `# tune: ...` do not fit: {why}; change one of them")
+            faults.append(
+                f"{name} = {values[name]!r} and its comment `# tune: ...` do not fit: {why}; change one of them"
+            )
     if faults:
         raise EditError(faults_text(faults))
 

@@ -1,7 +1,10 @@
 """The numbers of a script that are tuned: the task's names that survived, commented ones, and guessed new ones."""
 
+import ast
+
 import pytest
 
+from agent.edits import assignments
 from agent.errors import EditError
 from agent.modes.centaur_code.tunable_space import check_ranges, own_point, tunable_space
 from agent.search.space import SearchSpace
@@ -98,3 +101,15 @@ def test_a_message_about_many_or_long_ranges_is_short(comment: str) -> None:
         check_ranges(script)
     assert len(str(refused.value)) < 2000
     assert str(refused.value).endswith("and 395 more comments `# tune:` are wrong")
+
+
+def test_a_script_with_many_ranges_is_parsed_a_few_times(monkeypatch: pytest.MonkeyPatch) -> None:
+    parsed: list[str] = []
+
+    def counted(source: str) -> ast.Module:
+        parsed.append(source)
+        return ast.parse(source)
+
+    monkeypatch.setattr(assignments, "parse_script", counted)
+    check_ranges("".join(f"X{n} = 3  # tune: 1..9\n" for n in range(200)))
+    assert 0 < len(parsed) < 5
