@@ -89,7 +89,7 @@ def _parameter(name: str, table: Mapping[str, Any]) -> Parameter:
 def _guessed(source: str) -> dict[str, Mapping[str, Any]]:
     """Return the ranges that `agent init` guesses for the constants in capitals, by name, as tables of [space].
 
-    A constant such as 2**63 - 1, of which no valid range can be guessed, has none.
+    A constant such as 1e-305, of which no valid range can be guessed, has none.
     """
     settings = constants(Source("the script", source, parse_script(source)))
     names = {setting.name for setting in settings}

@@ -5,6 +5,7 @@ import math
 import re
 
 from agent.edits.edit import Value
+from agent.search.value_checks import LARGEST_WHOLE
 from agent.task.init.settings.declared import Declared
 
 SIZES = re.compile(r"BATCH|DIM|SIZE|WIDTH|HEADS?|CHANNELS|EMBD|HIDDEN|CHUNK")
@@ -24,7 +25,10 @@ WIDE = 100  # ratio of declared bounds from which they are searched on a log sca
 
 
 def keys_of(name: str, value: Value, declared: Declared) -> str:
-    """Return the keys of a parameter in task.toml whose range contains `value`; empty if only one value is possible."""
+    """Return the keys of a parameter in task.toml whose range contains `value`.
+
+    Empty if only one value is possible, or if whole numbers are too large to be searched.
+    """
     if declared.choices:
         return _choices(value, declared.choices)
     if isinstance(value, str):
@@ -125,6 +129,8 @@ def _whole(name: str, value: int) -> str:
 
 
 def _range(kind: str, low: float, high: float, *, log: bool = False) -> str:
+    if kind != "float" and max(abs(low), abs(high)) > LARGEST_WHOLE:
+        return ""  # such as a bit mask
     return f'type = "{kind}", low = {low!r}, high = {high!r}' + (", log = true" if log else "")
 
 

@@ -75,7 +75,7 @@ def _line(setting: Setting, names: Collection[str]) -> str:
     if isinstance(value, str) and not setting.declared.choices:
         alone = f"choices = [{_toml(value)}]"
         return f'# {name} = {{ type = "categorical", {alone} }}  # list the others, and remove the first #'
-    return f"# {name} = {_toml(value)}  # left out: no other value is allowed"
+    return f"# {name} = {_toml(value)}  # left out: no other value that a search can use"
 
 
 def _toml(value: object) -> str:

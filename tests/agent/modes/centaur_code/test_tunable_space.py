@@ -72,7 +72,7 @@ def test_of_a_task_without_a_space_every_constant_counts_but_those_that_a_search
     assert names("def f():\n    return 3\n", None) == []
 
 
-@pytest.mark.parametrize("value", ["2**60", "2**63 - 1"])
+@pytest.mark.parametrize("value", ["2**60", "2**63 - 1", "1e-305"])
 def test_a_constant_of_which_no_range_can_be_guessed_is_left_alone(value: str) -> None:
     assert names(f"{BASELINE}BIG = {value}\n") == ["DEPTH", "WIDTH"]
 

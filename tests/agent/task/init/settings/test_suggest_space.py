@@ -223,3 +223,9 @@ def test_what_the_script_asserts_becomes_a_constraint(statement: str, constraint
 def test_other_asserts_are_none(statement: str) -> None:
     table = tomllib.loads(proposed_space(f"WIDTH = 64\nDEPTH = 4\n{statement.replace('HEADS', 'DEPTH')}\n"))
     assert "constraints" not in table["space"]
+
+
+def test_a_whole_number_that_is_too_large_to_be_searched_is_left_out() -> None:
+    text = proposed_space("LR = 0.1\nBIG = 2**60\n")
+    assert SearchSpace.from_tables(tomllib.loads(text)["space"]).names == ("LR",)
+    assert "# BIG = 1152921504606846976  # left out: no other value that a search can use" in text
