@@ -100,7 +100,8 @@ def test_a_browser_hears_of_each_event_and_a_signal_ends_the_server_at_once(
     served = serve("made")
     assert served.link.partition("?")[0].endswith("/run/made")
     with served.client.stream("GET", "/run/made/events") as events:
-        versions = (line.removeprefix("data: ") for line in events.iter_lines() if line.startswith("data: "))
+        lines = events.iter_lines()
+        versions = (next(lines).removeprefix("data: ") for line in lines if line == "event: version")
         first = next(versions)
         assert f'data-version="{first}"' in served.client.get("/run/made").text
         append_results(stored.paths, [BASELINE, BETTER], n_before=1)
@@ -155,7 +156,9 @@ def test_a_run_that_this_user_may_not_read_is_listed_as_such(serve: Serve, tmp_p
         served = serve(before=drop)
         page = served.client.get("/").text
         for name in ("closed", "half"):
-            assert re.search(f'/run/{name}">{name}</a></th><td>unreadable</td><td[^>]*>this user may not read ', page)
+            assert re.search(
+                f'/run/{name}">{name}</a></th><td[^>]*>unreadable</td><td[^>]*>this user may not read ', page
+            )
         assert "2.4 (−20.0 %)" in page
         assert served.client.get("/run/open").status_code == 200
         closed = served.client.get("/run/closed")

@@ -3,6 +3,7 @@
 "use strict";
 (() => {
   const RETRY = 5_000; // milliseconds until a page that was refused tries again
+  const ANSWER = 60_000; // milliseconds after which a request without a whole answer is given up: its connection may be dead
   const SILENCE = 45_000; // milliseconds without any event after which a connection is taken as dead
   const address = document.body.dataset.live;
   const under = address === "/" ? "" : address;
@@ -208,7 +209,7 @@
   async function fetched(path, accept) {
     let response;
     try {
-      response = await fetch(path, { headers: { accept } });
+      response = await fetch(path, { headers: { accept }, signal: AbortSignal.timeout(ANSWER) });
     } catch {
       throw new Error("the server does not answer");
     }
@@ -286,7 +287,9 @@
   // A browser has six connections to a server, so only pages that are looked at have one. It also ends a long sleep.
   document.addEventListener("visibilitychange", () => (document.hidden ? source?.close() : listen()));
   // After a sleep, a connection can be dead although nothing says so: the server is heard every 15 seconds at least.
-  setInterval(() => !document.hidden && source?.readyState === EventSource.OPEN && performance.now() - heard > SILENCE && listen(), 1000);
+  // A new one may be dead as well, since a browser uses its open connections again: then it never opens.
+  const isSilent = () => source !== null && source.readyState !== EventSource.CLOSED && performance.now() - heard > SILENCE;
+  setInterval(() => !document.hidden && isSilent() && listen(), 1000);
   if (!document.hidden) listen();
 
   // --- a trial that is opened ----------------------------------------------------------------------------------------
