@@ -23,6 +23,8 @@ from sandbox.limits.polling import PollingController
 from sandbox.output_file import OutputFile
 from sandbox.supervision import Ending, supervise
 
+_N_CHECKS = 5  # launches at most, if each meets a mount that has just gone, such as that of a stopped container
+
 
 class BubblewrapSandbox:
     """Runs each job in its own Linux namespaces; `docs/security.md` lists the guarantees.
@@ -202,6 +204,17 @@ def check_launch(program: Path) -> None:
     Raises:
         SandboxUnavailableError: bubblewrap did not start it; the message has the remedy.
     """
+    printed = _printed_by_a_launch(program)
+    for _ in range(_N_CHECKS - 1):
+        if printed is None or "apply mount flags" not in printed:
+            break
+        printed = _printed_by_a_launch(program)  # a mount of this machine went away during the launch
+    if printed is not None:
+        raise SandboxUnavailableError(explain_failed_launch(printed, program, root=os.geteuid() == 0))
+
+
+def _printed_by_a_launch(program: Path) -> str | None:
+    """Start a command that does nothing; return what a failed launch printed, or None if it succeeded."""
     who = launch.identity()
     mounts = ("--ro-bind", "/", "/", "--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp")
     try:
@@ -215,8 +228,7 @@ def check_launch(program: Path) -> None:
         ) from error
     except OSError as error:
         raise SandboxUnavailableError(f"cannot start {program}: {error.strerror}") from error
-    if done.returncode:
-        raise SandboxUnavailableError(explain_failed_launch(done.stderr.strip(), program, root=os.geteuid() == 0))
+    return done.stderr.strip() if done.returncode else None
 
 
 def best_controller() -> Controller:

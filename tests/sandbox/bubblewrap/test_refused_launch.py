@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from sandbox.bubblewrap import job_process
-from sandbox.bubblewrap.bubblewrap_sandbox import check_launch
+from sandbox.bubblewrap.bubblewrap_sandbox import bwrap, check_launch
 from sandbox.errors import SandboxUnavailableError
 from tests.kill_anywhere.killed_runs import INSTANT
 
@@ -33,6 +33,29 @@ def test_each_refusal_has_its_remedy(tmp_path: Path, setting: str, value: str, e
     assert "setting up uid map: Permission denied" in said
     assert expected in said
     assert "--sandbox docker" in said
+
+
+@pytest.mark.parametrize(("n_failures", "starts"), [(2, True), (1000, False)])
+def test_a_mount_that_goes_away_during_the_launch_is_no_reason_to_refuse_the_machine(
+    tmp_path: Path, n_failures: int, starts: bool
+) -> None:
+    program, count = tmp_path / "bwrap", tmp_path / "count"
+    program.write_text(
+        f"""#!/bin/sh
+n=$(cat {count} 2>/dev/null || echo 0)
+echo $((n + 1)) >{count}
+[ "$n" -ge {n_failures} ] && exec {bwrap()} "$@"
+echo "bwrap: Can't bind mount /oldroot/ on /newroot/: Unable to apply mount flags: remount: Invalid argument" >&2
+exit 1
+"""
+    )
+    program.chmod(0o755)
+    if starts:
+        check_launch(program)
+        assert count.read_text() == "3\n"
+    else:
+        with pytest.raises(SandboxUnavailableError, match="Unable to apply mount flags"):
+            check_launch(program)
 
 
 def test_root_is_not_sent_to_apparmor(tmp_path: Path) -> None:
