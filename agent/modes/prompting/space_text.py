@@ -140,7 +140,7 @@ def shortlist(
 
 
 def _result(trial: Trial, briefing: Briefing) -> str:
-    """Return the loss of a trial, with what was observed of it: "2.503 (train 2.41, 12 steps/s, memory 1.2 GiB)"."""
+    """Return the loss of a trial with its measurements: "2.503 (train 2.41, 12 steps/s, memory 1.2 GiB)"."""
     facts = short_facts(trial)
     return briefing.format_loss(trial.val_loss) + (f" ({facts})" if facts else "")
 

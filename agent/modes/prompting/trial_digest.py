@@ -126,12 +126,12 @@ class TrialDigest:
         return _bounded(lines, min(n_lines, N_REFUSALS))
 
     def latest(self, n_lines: int) -> str:
-        """Return the last trials with their results and what was observed of them, oldest first."""
+        """Return the last trials with their results and measurements, oldest first."""
         latest = self.trials[-min(n_lines, N_LATEST) :] if n_lines else ()
         return "\n".join(line for trial in latest for line in self.described(trial)) or NOTHING
 
     def described(self, trial: Trial) -> Iterator[str]:
-        """Yield the line of a trial, then in further lines what was observed of it, as far as it is known."""
+        """Yield the line of a trial, one with its measurements and one with re-introduced lines, if it has them."""
         yield self._line(trial)
         parent = next((each for each in self.trials if each.number == trial.parent), None)
         facts = quoted_line(trial_facts(trial, parent, self.briefing.memory_gb), FACT_CHARACTERS)

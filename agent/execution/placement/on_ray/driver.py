@@ -275,7 +275,7 @@ def main() -> None:
                 say(id=number)
         except SandboxError as error:
             say(id=number, refused=str(error))
-        except Exception as error:  # noqa: BLE001  of Ray: nXX
+        except Exception as error:  # noqa: BLE001  whatever Ray raises
             say(id=number, unreachable=f"{type(error).__name__}: {error}")
 
     with ThreadPoolExecutor(16) as pool:
