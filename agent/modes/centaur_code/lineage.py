@@ -47,13 +47,26 @@ class TunedStructure:
         refused = [trial.proposal.refused for trial in self.tuning]
         return bool(refused) and refused[-1] in (Status.DUPLICATE, Status.NO_PROPOSAL, Status.INVALID_EDIT)
 
-    def is_stalled(self, patience: int, step: float) -> bool:
-        """Return whether the last `patience` finished tuning trials lowered the best loss by no more than `step`."""
+    @property
+    def n_tuned(self) -> int:
+        """Number of its tuning trials that have finished."""
+        return sum(trial.outcome is not None for trial in self.tuning)
+
+    @property
+    def n_chosen(self) -> int:
+        """Number of its tuning trials that were chosen by a draw or after a stretch, not required."""
+        return sum(trial.proposal.turn is not None and trial.proposal.turn.is_chosen_tuning for trial in self.tuning)
+
+    def is_moving(self, patience: int, step: float) -> bool:
+        """Return whether the last `patience` finished tuning trials lowered the best loss by more than `step`.
+
+        False as long as fewer have finished.
+        """
         finished = [trial for trial in self.tuning if trial.outcome is not None]
         if len(finished) < patience:
             return False
         before = TunedStructure(self.base, tuple(finished[:-patience])).best_loss
-        return before is None or self.best_loss is None or before - self.best_loss <= step
+        return before is not None and self.best_loss is not None and before - self.best_loss > step
 
 
 @dataclass(frozen=True)
@@ -61,7 +74,7 @@ class Credit:
     """The gain and the cost of one finished trial."""
 
     trial: Trial
-    is_structure: bool  # it, or the trial that it must tune, changed the structure
+    is_structure: bool  # it, or the trial that it must tune, changed the structure; the baseline did not
     gain: float  # decrease of the incumbent's loss; 0 if it was not kept or was rolled back
     seconds: float  # of the device: training as charged, and rehearsals
 
@@ -101,7 +114,7 @@ class Lineage:
                 gain = 0.0 if bar is None else max(0.0, bar - loss)
                 bar = loss
             turn = trial.proposal.turn
-            is_structure = turn is None or turn.kind is TurnKind.STRUCTURE or turn.is_required
+            is_structure = turn is None or turn.kind is TurnKind.STRUCTURE or (turn.is_required and bool(turn.tunes))
             if trial.number:
                 found.append(Credit(trial, is_structure, gain, device_seconds(trial)))
         return found

@@ -2,20 +2,18 @@
 
 The rule, in this order:
 
-1. Until one structure has been tried, the model writes one.
-2. A structure within the margin of the incumbent gets N_REQUIRED trials that tune it: a new structure with untuned
-   numbers cannot be compared with an incumbent whose numbers are tuned.
-3. After STRETCH structures in a row without any gain, the searcher has N_REQUIRED trials.
-4. Otherwise the turn is drawn, by the gains of each per device second.
-
-In points 3 and 4 the searcher tunes the best structure that tuning still improves, for at most N_MOST trials of each;
-if there is none, the incumbent's script.
+1. The baseline, and each structure within the margin of the incumbent, gets N_REQUIRED trials that tune it, and more,
+   up to N_MOST, while tuning improves it: a new structure with untuned numbers cannot be compared with an incumbent
+   whose numbers are tuned, nor can one be judged whose first gain comes from numbers that the baseline had.
+2. Until one structure has been tried, the model writes one.
+3. After a long stretch without a gain (`Stretch.is_long`), the searcher has N_REQUIRED trials for the incumbent.
+4. Otherwise the turn is drawn, by the gains of each per device second; the searcher tunes the incumbent's script.
 
 The draw is Thompson sampling (Chapelle and Li, 2011) with discounted evidence (Raj and Kalyani, 2017). A gain of k
 sigmas counts as k events of a Poisson process in device time, so that its rate has a gamma posterior; the prior is one
 event in the time of one trial. The first sigma of each gain does not count, since noise alone gives that much, and no
-trial counts for more than MOST_SIGMAS, so that the first easy gains do not decide the night. The trials of point 2 are
-counted for the structure, since they are part of its cost.
+trial counts for more than MOST_SIGMAS, so that the first easy gains do not decide the night. The trials that tune a new
+structure by point 1 are counted for the structure, since they are part of its cost; those of the baseline are not.
 """
 
 import random
@@ -28,9 +26,9 @@ from agent.modes.proposer import Context
 from agent.trials.hybrid.turn import TurnChoice, TurnKind
 from agent.trials.trial import KeepState, Trial
 
-N_REQUIRED = 4  # tuning trials of every promising structure
-N_MOST = 12  # tuning trials of a structure that tuning still improves
-PATIENCE = 4  # the last tuning trials, which together must gain more than STEP; otherwise tuning no longer improves it
+N_REQUIRED = 4  # tuning trials of the baseline and of every promising structure
+N_MOST = 12  # tuning trials while tuning improves it
+PATIENCE = 4  # tuning improves a structure while its last tuning trials, so many, together gain more than STEP
 STEP = 1.0  # sigmas
 MARGIN = 3.0
 """Sigmas above the incumbent's loss within which a structure is tuned.
@@ -39,7 +37,6 @@ Two runs of equally good scripts differ by 1.4 sigmas (standard deviation), and 
 many, is about one sigma too low: 3 sigmas include 92 % of the structures that are as good as the incumbent. The median
 gain of tuning so far is added: a structure that is worse by so much may be better once it is tuned.
 """
-STRETCH = 3  # structures in a row without a gain
 DISCOUNT = 0.9  # of the evidence, for each trial that has ended since
 MOST_SIGMAS = 5.0  # of one gain
 PRIOR_SIGMAS, PRIOR_TRIALS = 1.0, 1.0
@@ -73,26 +70,23 @@ class TurnRule:
     def turn(self, context: Context) -> TurnChoice:
         """Return the turn of the context's trial."""
         lineage = Lineage.of(context)
+        if (due := _due(self._promising(lineage, context), STEP * context.sigma)) is not None:
+            return TurnChoice(TurnKind.NUMBERS, _why_due(due), due.number, is_required=True)
         if not any(number for number in lineage.structures):
-            return TurnChoice(TurnKind.STRUCTURE, "the first structure comes before any tuning")
-        promising = self._promising(lineage, context)
-        if (required := _required(promising)) is not None:
-            nth = f"tuning trial {len(required.tuning) + 1} of at least {N_REQUIRED}"
-            why = f"trial {required.number} is within the margin of the incumbent: {nth}"
-            return TurnChoice(TurnKind.NUMBERS, why, required.number, is_required=True)
-        tuned = _still_moving(promising, STEP * context.sigma) or self._incumbents(lineage, context)
-        if tuned is None:
+            return TurnChoice(TurnKind.STRUCTURE, "no structure has been tried yet")
+        incumbent = lineage.structure_of(context.incumbent)
+        if not self._can_tune(incumbent):
             return TurnChoice(TurnKind.STRUCTURE, "the incumbent's script has no number to tune, or no untried value")
-        if (n_without := _n_without_gain(lineage)) is not None:
-            why = f"{n_without} structures in a row without a gain: the numbers come first"
-            return TurnChoice(TurnKind.NUMBERS, why, tuned.number)
+        if (stretch := context.stretch).is_long and _n_chosen_since(lineage, stretch.since) < N_REQUIRED:
+            why = f"{stretch.n_trials} trials without a gain: the numbers come first"
+            return TurnChoice(TurnKind.NUMBERS, why, incumbent.number)
         structure, numbers = self.arms(lineage, context)
         rng = random.Random(f"centaur-code {self.seed} {context.number}")
         is_structure = structure.drawn(rng) >= numbers.drawn(rng)
         earned = f"structure earns {structure.rate:.2g} sigmas per trial, numbers {numbers.rate:.2g}"
         if is_structure:
             return TurnChoice(TurnKind.STRUCTURE, f"drawn: {earned}")
-        return TurnChoice(TurnKind.NUMBERS, f"drawn: {earned}", tuned.number)
+        return TurnChoice(TurnKind.NUMBERS, f"drawn: {earned}", incumbent.number)
 
     def arms(self, lineage: Lineage, context: Context) -> tuple[Arm, Arm]:
         """Return the arms of structure and of numbers."""
@@ -103,43 +97,58 @@ class TurnRule:
         return _arm(of_structure, found, unit, context.sigma), _arm(of_numbers, found, unit, context.sigma)
 
     def _promising(self, lineage: Lineage, context: Context) -> list[TunedStructure]:
-        """Return the structures within the margin of the incumbent that can be tuned."""
+        """Return the baseline, and the structures within the margin of the incumbent, if they can be tuned."""
         limit = context.best_loss + margin(lineage, context.sigma)
         near = [
             structure
             for structure in lineage.structures.values()
-            if structure.number and structure.best_loss is not None and structure.best_loss <= limit
+            if structure.best_loss is not None and (structure.number == 0 or structure.best_loss <= limit)
         ]
         return [
             structure
             for structure in near
             if counted_loss(structure.base) is not None
             and structure.base.standing is not KeepState.ROLLED_BACK
-            and not structure.is_exhausted
-            and self.has_tunables(structure.base)
+            and self._can_tune(structure)
         ]
 
-    def _incumbents(self, lineage: Lineage, context: Context) -> TunedStructure | None:
-        structure = lineage.structure_of(context.incumbent)
-        return structure if not structure.is_exhausted and self.has_tunables(structure.base) else None
+    def _can_tune(self, structure: TunedStructure) -> bool:
+        return not structure.is_exhausted and self.has_tunables(structure.base)
 
 
-def _required(promising: Sequence[TunedStructure]) -> TunedStructure | None:
-    """Return the structure that must be tuned next: the best of those with the fewest tuning trials."""
-    required = [structure for structure in promising if len(structure.tuning) < N_REQUIRED]
+def _due(promising: Sequence[TunedStructure], step: float) -> TunedStructure | None:
+    """Return the structure that must be tuned next; None if there is none.
+
+    First, each gets N_REQUIRED trials; then the best whose loss still falls, by more than `step` in PATIENCE trials.
+    """
+    due = [structure for structure in promising if _is_due(structure, step)]
     return min(
-        required, key=lambda structure: (len(structure.tuning), structure.best_loss, structure.number), default=None
+        due,
+        key=lambda structure: (min(len(structure.tuning), N_REQUIRED), structure.best_loss, structure.number),
+        default=None,
     )
 
 
-def _still_moving(promising: Sequence[TunedStructure], step: float) -> TunedStructure | None:
-    """Return the best tuned structure whose loss still falls, by more than `step` in PATIENCE trials; None: no such."""
-    still = [
-        structure
-        for structure in promising
-        if N_REQUIRED <= len(structure.tuning) < N_MOST and not structure.is_stalled(PATIENCE, step)
-    ]
-    return min(still, key=lambda structure: (structure.best_loss, structure.number), default=None)
+def _is_due(structure: TunedStructure, step: float) -> bool:
+    n = len(structure.tuning)
+    if n < N_REQUIRED:
+        return True
+    if n >= N_MOST or structure.n_chosen:
+        return False
+    if (
+        structure.number == 0 and structure.n_tuned < N_REQUIRED
+    ):  # with several workers: results come before a structure
+        return True
+    return structure.is_moving(PATIENCE, step)
+
+
+def _why_due(due: TunedStructure) -> str:
+    which = f"trial {due.number} is within the margin of the incumbent" if due.number else "the baseline comes first"
+    n = len(due.tuning)
+    if n < N_REQUIRED:
+        return f"{which}: tuning trial {n + 1} of at least {N_REQUIRED}"
+    whose = f"trial {due.number}" if due.number else "the baseline"
+    return f"tuning still improves {whose}: tuning trial {n + 1} of at most {N_MOST}"
 
 
 def margin(lineage: Lineage, sigma: float) -> float:
@@ -147,9 +156,7 @@ def margin(lineage: Lineage, sigma: float) -> float:
     gains = [
         structure.tuning_gain
         for structure in lineage.structures.values()
-        if structure.number
-        and structure.tuning_gain is not None
-        and sum(t.outcome is not None for t in structure.tuning) >= N_REQUIRED
+        if structure.number and structure.tuning_gain is not None and structure.n_tuned >= N_REQUIRED
     ]
     return MARGIN * sigma + (median(gains) if gains else 0.0)
 
@@ -172,15 +179,9 @@ def _arm(own: list[Credit], everything: list[Credit], unit: float, sigma: float)
     return Arm(sigmas, trials)
 
 
-def _n_without_gain(lineage: Lineage) -> int | None:
-    """Return the number of structures since the last gain, if the numbers come first now; else None."""
-    n_structures = n_numbers = 0
-    for trial in sorted((*lineage.finished, *lineage.pending), key=lambda each: each.number):
-        turn = trial.proposal.turn
-        if trial.kept and trial.standing is not KeepState.ROLLED_BACK:
-            n_structures = n_numbers = 0
-        elif turn is None or turn.kind is TurnKind.STRUCTURE:
-            n_structures += trial.outcome is not None
-        elif not turn.is_required:
-            n_numbers += 1
-    return n_structures if n_numbers < N_REQUIRED * (n_structures // STRETCH) else None
+def _n_chosen_since(lineage: Lineage, number: int) -> int:
+    """Return the number of tuning trials after trial `number` that were chosen, not required."""
+    return sum(
+        trial.number > number and trial.proposal.turn is not None and trial.proposal.turn.is_chosen_tuning
+        for trial in (*lineage.finished, *lineage.pending)
+    )

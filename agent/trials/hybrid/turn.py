@@ -20,7 +20,12 @@ class TurnChoice:
     kind: TurnKind
     why: str = ""  # why it was this turn, one line
     tunes: int | None = None  # the trial whose script has these numbers; None exactly for a turn of the structure
-    is_required: bool = False  # one of the trials that every promising structure gets, not a choice
+    is_required: bool = False  # one of the tuning trials that the baseline and every promising structure gets
+
+    @property
+    def is_chosen_tuning(self) -> bool:
+        """Whether it tunes by choice: by a draw, or after a stretch without a gain."""
+        return self.kind is TurnKind.NUMBERS and not self.is_required
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "TurnChoice":

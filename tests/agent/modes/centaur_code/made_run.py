@@ -12,6 +12,7 @@ from agent.search.space import SearchSpace
 from agent.trials.trial import Origin, Outcome, Proposal, Status, Trial
 
 SCRIPT = "A = 2.0  # tune: 0.1..10 log\n\n\ndef loss():\n    return 1 + (A - 0.7) ** 2\n"
+BASELINE = SCRIPT.replace("A = 2.0  # tune: 0.1..10 log", "A = float(2)")  # the same without a number to tune
 SIGMA = 0.01
 
 
@@ -36,7 +37,7 @@ class MadeRun:
     """A run that is proposed and finished by hand."""
 
     scripts: Sequence[str]
-    baseline: str = SCRIPT
+    baseline: str = BASELINE
     space: SearchSpace | None = None
     seed: int = 0
     sigma: float = SIGMA

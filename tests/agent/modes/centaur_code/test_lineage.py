@@ -59,10 +59,15 @@ def test_a_gain_that_was_rolled_back_counts_for_nothing() -> None:
     assert (gains[4], gains[6]) == (0.0, 0.4)
 
 
-def test_a_structure_stalls_when_its_last_trials_gain_no_step() -> None:
+def test_trials_that_tune_the_baseline_are_not_counted_for_structure() -> None:
+    found = Lineage([baseline(loss=3.0), tuned(1, 0, 2.5, kept=True)]).credits()
+    assert [(credit.is_structure, credit.gain) for credit in found] == [(False, 0.5)]
+
+
+def test_a_structure_moves_while_its_last_trials_gain_a_step() -> None:
     losses = [2.5, 2.495, 2.6, 2.7]
     found = TunedStructure(structure(1, 2.8), tuple(tuned(n, 1, loss) for n, loss in enumerate(losses, start=2)))
-    assert not found.is_stalled(4, 0.01)
-    assert found.is_stalled(3, 0.01)
-    assert not found.is_stalled(3, 0.001)
-    assert not found.is_stalled(5, 0.01)  # too few trials
+    assert found.is_moving(4, 0.01)
+    assert not found.is_moving(3, 0.01)
+    assert found.is_moving(3, 0.001)
+    assert not found.is_moving(5, 0.01)  # too few trials

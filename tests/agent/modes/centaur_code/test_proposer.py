@@ -45,6 +45,20 @@ def test_a_structure_near_the_incumbent_is_tuned_from_its_own_values_and_judged_
     assert isinstance(run.trials[kept[0].number + 1].proposal.edit, Assignments)  # now it is the incumbent's own script
 
 
+def test_the_numbers_of_the_baseline_are_tuned_before_the_first_structure() -> None:
+    run = MadeRun(IDEAS, baseline=SCRIPT)
+    run.run(13)
+    tunes = [trial.proposal.turn.tunes for trial in run.trials[1:] if trial.proposal.turn is not None]
+    n = tunes.index(None)
+    assert 4 <= n <= 12
+    assert tunes[:n] == [0] * n
+    assert run.trials[n].proposal.title.startswith("the baseline with A 2→")
+    assert run.trials[n + 1].proposal.origin is Origin.LLM
+    before = [trial for trial in run.trials[: n + 1] if trial.kept][-1]
+    assert before.val_loss is not None
+    assert before.val_loss < 2.0  # the baseline has 2.69
+
+
 def test_a_rejected_structure_is_tuned_even_when_the_incumbent_has_moved_on() -> None:
     run = MadeRun([NEAR], is_parallel=True)
     run.sigma = 0.05
@@ -113,10 +127,10 @@ def test_a_point_that_a_person_refused_is_not_proposed_again() -> None:
 
 
 def test_ancestors_are_evidence_with_a_discount_for_each_generation() -> None:
-    run = MadeRun([])
     two = SCRIPT.replace("\n\n\ndef", "\nD = 1.0  # tune: 0..2\n\n\ndef").replace("A = 2.0", "A = 1.9")
     three = two.replace("\n\n\ndef", "\nE = 1.0  # tune: 0..2\n\n\ndef").replace("A = 1.9", "A = 1.8")
-    run = MadeRun([two, three])
+    run = MadeRun([two, three], baseline=SCRIPT)
+    run.proposer._rule = replace(run.proposer._rule, has_tunables=lambda base: base.number > 0)
     scripts = Scripts()
     run.finish(run.start().number)
     tuned = run.start()

@@ -11,7 +11,7 @@ from agent.trials.hybrid.turn import TurnKind
 from agent.trials.trial import Trial
 from tests.kill_anywhere.killed_runs import INSTANT, Zygote
 
-HEAD = 'TITLE: {title}\n<<<<<<< SEARCH\nORDER = "forward"\n=======\nORDER = "forward"\n{line}\n>>>>>>> REPLACE\n'
+HEAD = "TITLE: {title}\n<<<<<<< SEARCH\ndef loss():\n=======\n{line}\n\n\ndef loss():\n>>>>>>> REPLACE\n"
 
 
 def replies(folder: Path, *first: str) -> str:
@@ -38,6 +38,14 @@ def tuned(trials: list[Trial]) -> list[int | None]:
     return [trial.proposal.turn.tunes for trial in trials if trial.proposal.turn is not None]
 
 
+def first_structure(trials: list[Trial]) -> int:
+    """Return the number of the first trial that changes the structure; those before it tune the baseline."""
+    first = tuned(trials).index(None) + 1
+    assert tuned(trials)[: first - 1] == [0] * (first - 1)
+    assert 4 <= first - 1 <= 12
+    return first
+
+
 @pytest.fixture
 def here(warm: Zygote, tmp_path: Path) -> Zygote:
     return warm.within(tmp_path)
@@ -49,34 +57,37 @@ def test_a_run_tunes_what_the_model_wrote_and_goes_on_after_a_resume(here: Zygot
         HEAD.format(title="a range that does not fit", line="GAIN = 3  # tune: 5..9"),
         HEAD.format(title="the range mended", line="GAIN = 6  # tune: 5..9"),
     )
-    trials = run(here, "--trials", "4", first=first)
-    assert trials[1].proposal.title == "the range mended"
-    assert trials[1].proposal.usage is not None
-    assert trials[1].proposal.usage.calls == 2
-    assert "GAIN = 3 and its comment" in (here.runs.run("r").trial(1).llm).read_text()
-    assert "# tune: 32..1024 log2" in (here.runs.run("r").trial(1).llm).read_text()
-    assert tuned(trials) == [None, 1, 1]
-    assert here.agent("resume", "r", "--trials", "9") == 0, here.said
+    trials = run(here, "--trials", "15", first=first)
+    n = first_structure(trials)
+    assert trials[n].proposal.title == "the range mended"
+    assert trials[n].proposal.usage is not None
+    assert trials[n].proposal.usage.calls == 2
+    assert "GAIN = 3 and its comment" in (here.runs.run("r").trial(n).llm).read_text()
+    assert "# tune: 32..1024 log2" in (here.runs.run("r").trial(n).llm).read_text()
+    assert here.agent("resume", "r", "--trials", "20") == 0, here.said
     trials = trials_of(here)
-    assert tuned(trials)[:5] == [None, 1, 1, 1, 1]
+    assert tuned(trials)[n - 1 : n + 4] == [None, n, n, n, n]
     assert len({trial.proposal.fingerprint for trial in trials}) == len(trials)
     assert here.agent("log", "r", "--verify") == 0, here.said
     assert here.agent("log", "r") == 0
     assert "gains: structure +" in here.said
     assert here.agent("show", "r/2") == 0
-    assert "numbers: trial 1 is within the margin of the incumbent: tuning trial 1 of at least 4" in here.said
-    assert here.agent("prompt", "r/1") == 0
+    assert "numbers: the baseline comes first: tuning trial 2 of at least 4" in here.said
+    assert here.agent("show", f"r/{n + 1}") == 0
+    assert f"numbers: trial {n} is within the margin of the incumbent: tuning trial 1 of at least 4" in here.said
+    assert here.agent("prompt", f"r/{n}") == 0
     assert "leave its numbers to a searcher" in here.said
-    assert here.agent("prompt", "r/2") == 2
+    assert here.agent("prompt", f"r/{n + 1}") == 2
     assert "the searcher" in here.said
     assert here.agent("report", "r", "--out", "page.html") == 0, here.said
 
 
 @pytest.mark.slow
 def test_three_workers_tune_at_once(here: Zygote, sleeping: Path) -> None:
-    trials = run(here, "--trials", "12", "--workers", "3", "--queue", "1", task=sleeping)
-    assert len(trials) == 12
-    assert {None, 1} <= set(tuned(trials)) or {None, 2} <= set(tuned(trials))
+    trials = run(here, "--trials", "20", "--workers", "3", "--queue", "1", task=sleeping)
+    assert len(trials) == 20
+    first = first_structure(trials)
+    assert any(number is not None and number >= first for number in tuned(trials))
     assert len({trial.proposal.fingerprint for trial in trials}) == len(trials)
     assert here.agent("log", "r", "--verify") == 0, here.said
 
@@ -88,9 +99,11 @@ def test_a_task_without_a_space_is_tuned_by_its_own_constants(here: Zygote, tmp_
     toml = (INSTANT / "task.toml").read_text()
     (task / "task.toml").write_text(toml[: toml.index("[space]")])
     (task / "train.py").write_text((INSTANT / "train.py").read_text())
-    trials = run(here, "--trials", "6", task=task)
-    assert tuned(trials) == [None, 1, 1, 1, 1]
-    names = {name for trial in trials[2:] for name in edited(trial)}
+    trials = run(here, "--trials", "18", task=task)
+    n = first_structure(trials)
+    assert tuned(trials)[n - 1 : n + 4] == [None, n, n, n, n]
+    assert {name for trial in trials[1:n] for name in edited(trial)} == {"WIDTH", "SHIFT", "DEPTH"}
+    names = {name for trial in trials[n + 1 : n + 5] for name in edited(trial)}
     assert names == {"WIDTH", "SHIFT", "DEPTH", "EXTRA_0"}
     assert all(trial.proposal.params is None for trial in trials)
 
@@ -118,12 +131,12 @@ def test_a_wrong_range_in_the_task_itself_is_reported_before_anything_runs(here:
 @pytest.mark.slow
 def test_it_is_compared(here: Zygote) -> None:
     model = replies(here.folder)
-    options = ["--modes", "centaur-code,local-gp", "--seeds", "1", "--trials", "4", "--model", model, "--name", "c"]
+    options = ["--modes", "centaur-code,local-gp", "--seeds", "1", "--trials", "15", "--model", model, "--name", "c"]
     assert here.agent("compare", "--task", str(INSTANT), *options) == 0, here.said
     trials = read_history(here.runs.run("c-centaur-code-s0").journal).trials
-    assert [trial.proposal.turn.kind for trial in trials if trial.proposal.turn is not None] == [
-        TurnKind.STRUCTURE, TurnKind.NUMBERS, TurnKind.NUMBERS,
-    ]  # fmt: skip
+    turn = trials[first_structure(trials)].proposal.turn
+    assert turn is not None
+    assert turn.kind is TurnKind.STRUCTURE
 
 
 @pytest.mark.slow
