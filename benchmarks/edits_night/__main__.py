@@ -2,6 +2,7 @@
 
     python -m benchmarks.edits_night --runs DIR              # makes what is missing there, then prints the tables
     python -m benchmarks.edits_night --runs DIR --trials 24 --seeds 3 --modes code-edit,local-gp,centaur-code
+    python -m benchmarks.edits_night --runs DIR --start tuned    # from numbers that a search has tuned
 
 A stand-in for a model serves the hand-written edits of `examples/edits-night/`, in an order that the seed decides. All
 else is real: prompts, endpoint, edits, sandbox, training, score, keep rule. Each run's result is trained again under
@@ -38,6 +39,7 @@ from benchmarks.edits_night.stand_in import serving
 PROFILE = "edits-night"
 FINAL_SEEDS = range(HELD_OUT_SEED, HELD_OUT_SEED + 3)
 MODES = "code-edit,local-gp,centaur-code"
+STARTS = ("untuned", "tuned")
 
 
 @dataclass(frozen=True)
@@ -53,15 +55,21 @@ class Finished:
     minutes: float  # wall time
 
 
-def make_task(place: Path, text: str | None) -> Path:
-    """Write the bundled task with the profile of this benchmark; `text`: files in place of the downloaded corpus."""
-    task = place / "task"
+def make_task(place: Path, start: str, text: str | None) -> Path:
+    """Write the bundled task with the profile of this benchmark.
+
+    Args:
+        place: folder for it.
+        start: one of STARTS, the numbers of the baseline.
+        text: files in place of the downloaded corpus.
+    """
+    task = place / f"task-{start}"
     shutil.copytree(folder("train_template"), task, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
     profile = (FOLDER / "profile.toml").read_text(encoding="utf-8")
     if text is not None:
         profile = profile.replace('"--vocab"', f'"--text", {json.dumps(str(Path(text).resolve()))}, "--vocab"')
     with (task / "task.toml").open("a", encoding="utf-8") as file:
-        file.write(profile)
+        file.write(profile + (FOLDER / f"{start}.toml").read_text(encoding="utf-8"))
     return task
 
 
@@ -72,13 +80,12 @@ def agent(*arguments: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
 
 
-def name_of(mode: str, seed: int) -> str:
-    return f"night-{in_a_name(mode)}-s{seed}"
+def name_of(mode: str, seed: int, start: str) -> str:
+    return f"night-{start}-{in_a_name(mode)}-s{seed}"
 
 
-def search(mode: str, seed: int, n_trials: int, runs: RunsFolder, *, task: Path, url: str) -> None:
+def search(name: str, mode: str, seed: int, n_trials: int, runs: RunsFolder, *, task: Path, url: str) -> None:
     """Make one run, unless it has ended already. A run that was cut off is removed first."""
-    name = name_of(mode, seed)
     if runs.run(name).run_json.exists():
         stored = StoredRun.find(runs, name)
         if of_run(stored).state is RunState.DONE and stored.config_now.trials == n_trials:
@@ -116,9 +123,9 @@ def search(mode: str, seed: int, n_trials: int, runs: RunsFolder, *, task: Path,
     print(f"{name}: {minutes:.1f} min, load {load:.0f} to {os.getloadavg()[0]:.0f}", flush=True)
 
 
-def baseline_loss(runs: RunsFolder, name: str) -> float:
-    """Return the baseline's mean loss under FINAL_SEEDS. Final runs leave it out, so it is replayed, once."""
-    file = runs.root / "baseline.json"
+def baseline_loss(runs: RunsFolder, name: str, start: str) -> float:
+    """Return the mean loss of a run's baseline under FINAL_SEEDS. Final runs leave it out, so it is replayed, once."""
+    file = runs.root / f"baseline-{start}.json"
     known: dict[str, float] = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
     for seed in FINAL_SEEDS:
         if str(seed) not in known:
@@ -130,14 +137,14 @@ def baseline_loss(runs: RunsFolder, name: str) -> float:
     return mean(known[str(seed)] for seed in FINAL_SEEDS)
 
 
-def read(runs: RunsFolder, mode: str, seed: int) -> Finished:
+def read(runs: RunsFolder, mode: str, seed: int, start: str) -> Finished:
     """Return what one run came to."""
-    stored = StoredRun.find(runs, name_of(mode, seed))
+    stored = StoredRun.find(runs, name_of(mode, seed, start))
     figures, result = of_run(stored), stored.keeper.result
     assert result is not None
     assert figures.best is not None
     if result == 0:
-        loss = baseline_loss(runs, stored.run_id)
+        loss = baseline_loss(runs, stored.run_id, start)
     else:
         losses = stored.keeper.losses(result)
         loss = mean(losses[each] for each in FINAL_SEEDS if each in losses)
@@ -185,24 +192,30 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3, help="searches of each mode (default: 3)")
     parser.add_argument("--first-seed", type=int, default=0, help="the first of them (default: 0)")
     parser.add_argument("--trials", type=int, default=24, help="of each run, baseline included (default: 24)")
+    parser.add_argument("--start", choices=STARTS, default=STARTS[0], help="numbers of the baseline (default: untuned)")
     parser.add_argument("--modes", default=MODES, help=f"default: {MODES}")
     parser.add_argument("--jobs", type=int, default=1, help="runs at the same time (default: 1)")
     parser.add_argument("--text", help="text files to train on, in place of the downloaded documentation")
     given = parser.parse_args()
     place = given.runs.resolve()
-    task, runs = make_task(place, given.text), RunsFolder(place / "runs")
+    task, runs = make_task(place, given.start, given.text), RunsFolder(place / "runs")
     modes, seeds = given.modes.split(","), range(given.first_seed, given.first_seed + given.seeds)
     prepared = agent("prepare", "--task", str(task), "--profile", PROFILE, "--trust")
     if prepared.returncode != 0:
         sys.exit(prepared.stderr or prepared.stdout)
     with serving() as (url, stand_in), ThreadPoolExecutor(given.jobs) as pool:
         wanted = [(mode, seed) for seed in seeds for mode in modes]
-        for one in [pool.submit(search, mode, seed, given.trials, runs, task=task, url=url) for mode, seed in wanted]:
+        searches = [
+            pool.submit(search, name_of(mode, seed, given.start), mode, seed, given.trials, runs, task=task, url=url)
+            for mode, seed in wanted
+        ]
+        for one in searches:
             one.result()
         calls: Counter[str] = stand_in.calls
-    found = {mode: [read(runs, mode, seed) for seed in seeds] for mode in modes}
+    found = {mode: [read(runs, mode, seed, given.start) for seed in seeds] for mode in modes}
     print(f"calls that the stand-in counted in this process: {dict(sorted(calls.items()))}")
-    print(tables(found, baseline_loss(runs, name_of(modes[0], seeds[0]))))
+    first = name_of(modes[0], seeds[0], given.start)
+    print(tables(found, baseline_loss(runs, first, given.start)))
 
 
 if __name__ == "__main__":
