@@ -1,6 +1,7 @@
 """Whole runs on a cluster, for the tests of each place: real processes in one folder, and a run that loses a node."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -8,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
 
+from agent import resources
 from agent.store.journal import read_history
 from agent.store.paths import RunsFolder
 from agent.trials.history import History
@@ -92,17 +94,26 @@ class OnCluster:
         }
 
 
-def as_at_home(
-    on: OnCluster, cluster: LosableNodes, options: tuple[str, ...], *, workers: int = 4, patience: float = 600.0
-) -> None:
-    """Check a run of eight trials that is killed and loses a node against one on this machine.
+def patient_bundled_task(folder: Path) -> Path:
+    """Write the bundled task with limits that no load of this machine reaches: the nodes share its processors."""
+    task = folder / "bundled"
+    shutil.copytree(resources.folder("train_template"), task)
+    toml = (task / "task.toml").read_text()
+    for old, new in (("wall_seconds = 600", "wall_seconds = 36000"), ("[score]\n", "[score]\ncost_factor = 1000\n")):
+        assert toml.count(old) == 1, old
+        toml = toml.replace(old, new)
+    (task / "task.toml").write_text(toml)
+    return task
+
+
+def as_at_home(on: OnCluster, cluster: LosableNodes, options: tuple[str, ...], *, patience: float = 600.0) -> None:
+    """Check a run of eight trials, four at once, that is killed and loses a node against one on this machine.
 
     Args:
-        workers: trials at once.
         patience: seconds to wait for a few of its trials.
     """
     common = ("--mode", "random", "--trials", "8", "--no-confirm", *options)
-    running = on.start("run", *common, "--name", "far", "--on", on.place, "--workers", str(workers))
+    running = on.start("run", *common, "--name", "far", "--on", on.place, "--workers", "4")
     wait_until(lambda: running.poll() is not None or on.has_begun("far", 2), patience)
     assert running.poll() is None, on.said
     os.kill(running.pid, signal.SIGKILL)

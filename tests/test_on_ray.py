@@ -22,7 +22,7 @@ from sandbox.errors import JobLostError
 from sandbox.node.job_folder import InnerSandbox
 from tests.contracts.placer_contract import job_in
 from tests.contracts.sandbox_contract import Running, processes_with, wait_until
-from tests.on_cluster import OnCluster, as_at_home
+from tests.on_cluster import OnCluster, as_at_home, patient_bundled_task
 from tests.ray_cluster import RayCluster, ray_cluster
 
 BIGRAM = Path(__file__).parent / "tasks" / "bigram_plain"
@@ -67,6 +67,16 @@ def test_one_job_and_one_lost_node(cluster: RayCluster, tmp_path: Path) -> None:
 @pytest.mark.long
 def test_a_killed_run_that_loses_a_node_has_the_trials_of_one_at_home(on: OnCluster, cluster: RayCluster) -> None:
     as_at_home(on, cluster, ("--task", str(BIGRAM)))
+    start_lost_nodes(cluster)
+
+
+@pytest.mark.long
+def test_the_bundled_task_is_the_same_there(on: OnCluster, cluster: RayCluster) -> None:
+    as_at_home(on, cluster, ("--task", str(patient_bundled_task(on.folder))), patience=4 * 3600.0)
+    start_lost_nodes(cluster)
+
+
+def start_lost_nodes(cluster: RayCluster) -> None:
     for node in cluster.nodes:
         if not cluster.processes_on(node):
             cluster.start_node(node)

@@ -15,7 +15,7 @@ import pytest
 
 from agent.store.paths import RunsFolder
 from tests.contracts.sandbox_contract import wait_until
-from tests.on_cluster import OnCluster, as_at_home
+from tests.on_cluster import OnCluster, as_at_home, patient_bundled_task
 from tests.slurm_cluster import SlurmCluster, slurm_cluster
 
 BIGRAM = Path(__file__).parent / "tasks" / "bigram_plain"
@@ -42,8 +42,7 @@ def test_a_killed_run_that_loses_a_node_has_the_trials_of_one_at_home(on: OnClus
 
 @pytest.mark.long
 def test_the_bundled_task_is_the_same_there(on: OnCluster, cluster: SlurmCluster) -> None:
-    # The nodes share this machine: more at once than it has processors would end scoring jobs by their wall limit.
-    as_at_home(on, cluster, (), workers=2, patience=4 * 3600.0)
+    as_at_home(on, cluster, ("--task", str(patient_bundled_task(on.folder))), patience=4 * 3600.0)
 
 
 @pytest.mark.slow
