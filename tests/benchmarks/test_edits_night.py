@@ -1,15 +1,19 @@
 """The benchmark of hand-written edits: what its stand-in for a model answers, and how its tables compare runs."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
-from agent.edits.assignments import Assignments
+import pytest
+
+from agent.edits.assignments import Assignments, read_constants
 from agent.edits.guard import Guard
 from agent.llm.openai_model import OpenAIModel
 from agent.llm.prompt_templates import PromptSet
 from agent.modes.code_edit import CodeEditProposer
 from agent.resources import folder
+from agent.task.task import Task
 from agent.trials.trial import Outcome, Status, Trial
-from benchmarks.edits_night.__main__ import Finished, tables
+from benchmarks.edits_night.__main__ import PROFILE, Finished, make_task, tables
 from benchmarks.edits_night.edits import read_edits, shuffled
 from benchmarks.edits_night.stand_in import StandIn, serving
 from tests.agent.modes.run_so_far import BRIEFING, baseline, context
@@ -62,6 +66,14 @@ def test_after_the_last_edit_those_that_the_script_lacks_come_again() -> None:
     for edit in order[:2]:
         source = edit.blocks.apply(source)
     assert stand_in.reply("x-s0", prompt(source)) == "TITLE: nothing is left to try\n"
+
+
+@pytest.mark.parametrize(("start", "depth", "sigma"), [("untuned", 2, 0.0186), ("tuned", 1, 0.0142)])
+def test_the_baseline_has_the_numbers_to_start_from(tmp_path: Path, start: str, depth: int, sigma: float) -> None:
+    task = Task.load(make_task(tmp_path, start, None), PROFILE)
+    assert task.space is not None
+    assert read_constants(task.source, ["DEPTH"]) == {"DEPTH": depth}
+    assert task.noise.sigma == sigma
 
 
 def finished(losses: Sequence[float]) -> list[Finished]:
