@@ -7,7 +7,7 @@ from agent.llm.model import Message, Model
 from agent.llm.prompt_templates import PromptSet
 from agent.modes.mode import ModeInputs, briefing_of
 from agent.modes.numeric import TriedConfigurations
-from agent.modes.prompting.axis_effects import learned
+from agent.modes.prompting.axis_effects import effects_and_stretch
 from agent.modes.prompting.configuration_reply import ConfigurationCheck, propose_configuration
 from agent.modes.prompting.notes_and_messages import notes_and_messages
 from agent.modes.prompting.space_text import as_json, conditions, products, shortlist, table
@@ -60,7 +60,7 @@ class FixedProposer:
                 "budget_left": context.budget_left,
                 "best": as_json(context.space, best),
                 "people": notes_and_messages(context, is_short=rows == HISTORY_ROWS[-1]),
-                **learned(context, is_short=rows == HISTORY_ROWS[-1]),
+                **effects_and_stretch(context, is_short=rows == HISTORY_ROWS[-1]),
                 **shortlist(context, briefing, n_top=n_top, n_recent=n_recent, n_failed=n_failed),
             }
             system = self._prompts.fill("system", {"goal": briefing.goal, "limits": briefing.limits})

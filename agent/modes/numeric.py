@@ -19,7 +19,7 @@ from agent.trials.trial import Origin, Outcome, Proposal, Status, Trial
 
 OF_A_SEARCH = (Origin.SEARCHER, Origin.LLM, Origin.ECHO)  # each of these trials was one `ask`
 MAX_SKIPPED = 100  # points in a row that have run before or will not fit, after which the proposal is refused
-MAX_TOLD_HOPELESS = 20  # points that will not fit, reported as failures since a trial ran; 5 in the replayed paper
+MAX_HOPELESS_REPORTS = 20  # points that will not fit, reported as failures since a trial ran; 5 in the replayed paper
 
 
 class NumericProposer:
@@ -27,11 +27,11 @@ class NumericProposer:
 
     def __init__(self, searcher: Searcher, memory: MemoryEstimator | None = None) -> None:
         """`searcher` and `memory`: new; the journal is replayed to them."""
-        self._catch_up = SearcherReplay(searcher, memory)
+        self._replay = SearcherReplay(searcher, memory)
 
     def propose(self, context: Context) -> Proposal:
         assert context.space is not None, "a mode with a searcher needs a search space"
-        found = self._catch_up.find(context)
+        found = self._replay.find(context)
         point, edit = found.point, Assignments(found.point)
         return Proposal(
             origin=Origin.SEARCHER,
@@ -45,7 +45,7 @@ class NumericProposer:
 
     def estimate(self, params: Params) -> MemoryEstimate | None:
         """Return the memory that `params` need, estimated at the last proposal; None if there is no estimate."""
-        return self._catch_up.estimate(params)
+        return self._replay.estimate(params)
 
 
 def build_searching(inputs: ModeInputs) -> NumericProposer:
@@ -123,9 +123,9 @@ class SearcherReplay:
         """`searcher` and `memory`: new; they learn from the journal."""
         self._searcher = searcher
         self._experience = TriedConfigurations(memory)
-        self._n_asked = 0  # trials whose points have been asked for
-        self._n_told = 0  # of the context's finished trials
-        self._n_told_hopeless = 0  # since a trial ran
+        self._n_replayed = 0  # trials whose points have been asked for
+        self._n_reported = 0  # of the context's finished trials
+        self._n_hopeless_reports = 0  # since a trial ran
         self._points: dict[int, CheckedPoint] = {}  # of trials that have not been reported, by number
         self._running: dict[int, frozenset[tuple[str, object]]] = {}  # configurations in flight, by trial
         self._unwanted: set[frozenset[tuple[str, object]]] = set()  # configurations that a person refused
@@ -133,11 +133,11 @@ class SearcherReplay:
     def find(self, context: Context) -> CheckedPoint:
         """Return the searcher's point for the next trial: one that is new and may fit in memory, or a refused one."""
         known = {trial.number: trial for trial in (*context.trials, *context.pending)}
-        for number in range(self._n_asked, context.number):
+        for number in range(self._n_replayed, context.number):
             trial = known[number]
             self._report(context, number if trial.n_seen is None else trial.n_seen)
             self._follow(trial, context)
-        self._n_asked = context.number
+        self._n_replayed = context.number
         self._report(context, len(context.trials))
         return self._found(context.number)
 
@@ -154,9 +154,9 @@ class SearcherReplay:
 
     def _report(self, context: Context, n_finished: int) -> None:
         """Report the trials of the context to the searcher, up to the first `n_finished`."""
-        for trial in context.trials[self._n_told : n_finished]:
+        for trial in context.trials[self._n_reported : n_finished]:
             self._tell(trial, context)
-        self._n_told = max(self._n_told, n_finished)
+        self._n_reported = max(self._n_reported, n_finished)
 
     def _tell(self, trial: Trial, context: Context) -> None:
         assert trial.outcome is not None, "a context holds finished trials"
@@ -165,7 +165,7 @@ class SearcherReplay:
             self._unwanted.add(_key(params))
         if trial.proposal.origin in OF_A_SEARCH:
             found = self._points.pop(trial.number)
-            if has_run and params is not None and _is_of_others(trial):
+            if has_run and params is not None and _is_offered_point(trial):
                 assert isinstance(self._searcher, HostSearcher), "only the host of a hybrid mode gets offers"
                 self._searcher.learn(trial.number, params, loss)
             elif has_run and params is not None:
@@ -177,7 +177,7 @@ class SearcherReplay:
         elif trial.number == 0 and params is not None:
             self._searcher.tell(0, params, loss)
         if has_run:
-            self._n_told_hopeless = 0
+            self._n_hopeless_reports = 0
         self._running.pop(trial.number, None)
         self._experience.observe(trial, context)
 
@@ -208,9 +208,9 @@ class SearcherReplay:
         return CheckedPoint(point, Status.NO_PROPOSAL if n_hopeless else Status.DUPLICATE, reason)
 
     def _skip_hopeless(self, number: int, point: Params) -> None:
-        if self._n_told_hopeless < MAX_TOLD_HOPELESS:
+        if self._n_hopeless_reports < MAX_HOPELESS_REPORTS:
             self._searcher.tell(number, point, None)
-            self._n_told_hopeless += 1
+            self._n_hopeless_reports += 1
         else:
             self._searcher.discard(number)
 
@@ -253,7 +253,7 @@ class TriedConfigurations:
             self._memory.observe(params, peak_gb)
 
 
-def _is_of_others(trial: Trial) -> bool:
+def _is_offered_point(trial: Trial) -> bool:
     """Whether a point that a model offered ran before the searcher's own.
 
     In earlier versions, without offers, the searcher learned every answer in the place of its own point.

@@ -59,12 +59,12 @@ def latest_trials(stored: StoredRun | None, briefing: Briefing) -> LatestTrials:
         return LatestTrials()
     history, reported = stored.history, reported_trials(stored)
     trials = [reported.trial(trial) for trial in history.by_finish]
-    memory = TrialDigest(briefing, trials, added=stored.added_lines)
+    digest = TrialDigest(briefing, trials, added=stored.added_lines)
     stretch = stretch_without_gain(trials, stored.keeper.sigma)
     return LatestTrials(
-        tuple("\n".join(memory.described(trial)) for trial in trials[-N_LATEST:]),
+        tuple("\n".join(digest.described(trial)) for trial in trials[-N_LATEST:]),
         another_kind(stretch),
-        tuple(memory.kinds_since(stretch.since)) if stretch.is_long else (),
+        tuple(digest.kinds_since(stretch.since)) if stretch.is_long else (),
     )
 
 

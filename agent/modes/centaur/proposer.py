@@ -62,10 +62,10 @@ class CentaurProposer:
             offer = replace(offer, fault=quoted_line(exchange.rejected.reason))
         offer = self._screened(offer, point, context.number)
         if offer.taken is None:
-            ran = proposal
+            chosen = proposal
         else:
-            ran = replace(proposal_of(check, offer.points[offer.taken]), shown=point, searcher_state=turn.state_json)
-        return replace(ran, usage=exchange.usage, prompt=self._prompts.hash, offer=offer)
+            chosen = replace(proposal_of(check, offer.points[offer.taken]), shown=point, searcher_state=turn.state_json)
+        return replace(chosen, usage=exchange.usage, prompt=self._prompts.hash, offer=offer)
 
     def _screened(self, offer: Offer, point: Params, number: int) -> Offer:
         """Return the offer with the host's predictions and with the point that runs."""

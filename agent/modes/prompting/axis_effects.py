@@ -20,7 +20,7 @@ from agent.search.space import SearchSpace
 
 MIN_TRIALS = 20
 """Trials with a loss from which effects and importances are shown; with fewer, they are mostly chance."""
-MOST_NAMES, FEW_NAMES = 8, 3  # with an effect that are shown
+MOST_NAMES, FEW_NAMES = 8, 3  # names with an effect that a prompt shows, and a short prompt
 CLEAR = 3.0
 """Posterior standard deviations that a clear effect exceeds. Two are usual for one comparison, but there are a dozen
 names: of 30 simulated runs of 20, 40 and 100 trials whose losses are noise, two show an effect of one of 14 names
@@ -41,7 +41,7 @@ class AxisEffect:
     trend: str  # in words
 
 
-def learned(context: Context, *, is_short: bool) -> dict[str, str]:
+def effects_and_stretch(context: Context, *, is_short: bool) -> dict[str, str]:
     """Return two parts of a prompt, each empty or with an empty line at its end: `effects` and `stretch`.
 
     `effects` has the names with a clear effect, one a line; `stretch` asks for another region after a long stretch
@@ -71,8 +71,9 @@ def _stretch(context: Context) -> dict[str, str]:
     stretch = context.stretch
     if not stretch.is_long:
         return {"stretch": ""}
-    since = f"since trial {stretch.since}" if stretch.since else "so far"
-    request = f"No gain beyond the noise {since}: {stretch.n_trials} trials. Try another region or combination."
+    request = (
+        f"No gain beyond the noise {stretch.period}: {stretch.n_trials} trials. Try another region or combination."
+    )
     return {"stretch": f"{request}\n\n"}
 
 

@@ -8,7 +8,7 @@ from agent.edits.assignments import read_constants
 from agent.edits.edit import Params
 from agent.llm.model import Message
 from agent.llm.prompt_templates import PromptSet
-from agent.modes.prompting.axis_effects import learned
+from agent.modes.prompting.axis_effects import effects_and_stretch
 from agent.modes.prompting.notes_and_messages import notes_and_messages
 from agent.modes.prompting.space_text import as_json, conditions, correlations, derived, shortlist, table
 from agent.modes.prompting.trial_digest import Briefing
@@ -69,7 +69,7 @@ def candidate_prompts(turn: Turn, prompts: PromptSet, briefing: Briefing) -> Ite
             "point": as_json(turn.space, turn.point),
             "memory": _fits(turn.estimate),
             "people": notes_and_messages(context, is_short=rows == HISTORY_ROWS[-1]),
-            **learned(context, is_short=rows == HISTORY_ROWS[-1]),
+            **effects_and_stretch(context, is_short=rows == HISTORY_ROWS[-1]),
             **shortlist(context, briefing, n_top=n_top, n_recent=n_recent, n_failed=n_failed),
         }
         about = {"host": turn.host, "n_points": str(turn.n_points), "goal": briefing.goal, "limits": briefing.limits}

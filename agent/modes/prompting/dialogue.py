@@ -76,12 +76,12 @@ def ask_until_valid(
         ModelBudgetSpentError: a cap was reached before the first reply.
         ModelError: the endpoint failed for good.
     """
-    talk = _Talk(iter(openings), model.context_tokens)
+    dialogue = _Dialogue(iter(openings), model.context_tokens)
     usage = ModelUsage(model.name, dollars=0.0)
     rejected: ReplyError | None = None
     for attempts_left in reversed(range(attempts)):
         try:
-            completion = talk.ask(model, schema)
+            completion = dialogue.ask(model, schema)
         except (ModelBudgetSpentError, PromptTooLongError):
             if rejected is None:
                 raise
@@ -94,14 +94,14 @@ def ask_until_valid(
         if rejected.final:
             break
         if completion.finish_reason == "length":
-            talk.shorten_opening()
+            dialogue.shorten_opening()
         repair = prompts.fill("repair", {"problem": rejected.problem, "attempts_left": str(attempts_left)})
-        talk.repairs += [Message("assistant", completion.text), Message("user", repair)]
+        dialogue.repairs += [Message("assistant", completion.text), Message("user", repair)]
     assert rejected is not None, "attempts must be at least 1"
     return Exchange(None, rejected, usage)
 
 
-class _Talk:
+class _Dialogue:
     """The messages to send: an opening, which shorter ones may replace, and the dialogue since."""
 
     def __init__(self, openings: Iterator[Sequence[Message]], context_tokens: int) -> None:

@@ -40,23 +40,23 @@ def run_so_far(
         is_short: the longer versions of the prompt do not fit.
     """
     added = added_lines(context.trials, context.baseline_source, context.pending) if n_lines else {}
-    memory = TrialDigest(briefing, context.trials, context.pending, added)
-    last = memory.last_ran()
+    digest = TrialDigest(briefing, context.trials, context.pending, added)
+    last = digest.last_ran()
     log = log_of(last.number) if last is not None and n_lines else ""
     return {
         "script": briefing.script,
         "source": context.source,
         "incumbent": str(context.incumbent.number),
         "result": f"{briefing.metric} {briefing.format_loss(context.best_loss)}",
-        "kept": memory.kept(n_lines),
-        "tried": memory.tried(n_lines),
-        "refused": memory.refused(n_lines),
-        "latest": memory.latest(n_lines),
+        "kept": digest.kept(n_lines),
+        "tried": digest.tried(n_lines),
+        "refused": digest.refused(n_lines),
+        "latest": digest.latest(n_lines),
         "last": "none" if last is None else f"trial {last.number}",
         "log": quoted_log(log, n_lines=LOG_LINES) or NOTHING,
         "conditions": conditions(context.space),
         "people": notes_and_messages(context, is_short=is_short),
-        "stretch": _stretch(context.stretch, memory, n_lines),
+        "stretch": _stretch(context.stretch, digest, n_lines),
         "budget_left": context.budget_left,
     }
 
@@ -65,17 +65,16 @@ def another_kind(stretch: Stretch) -> str:
     """Return the sentences that ask for another kind of idea after a long stretch without a gain; empty otherwise."""
     if not stretch.is_long:
         return ""
-    since = f"since trial {stretch.since}" if stretch.since else "so far"
     return (
-        f"No trial has gained more than the noise {since}: {stretch.n_trials} trials, more than chance explains at the "
-        "rate of gains of this run. Propose another kind of idea: change a part of the script that none of these has "
-        "changed, or go against what they have in common."
+        f"No trial has gained more than the noise {stretch.period}: {stretch.n_trials} trials, more than chance "
+        "explains at the rate of gains of this run. Propose another kind of idea: change a part of the script that "
+        "none of these has changed, or go against what they have in common."
     )
 
 
-def _stretch(stretch: Stretch, memory: TrialDigest, n_lines: int) -> str:
+def _stretch(stretch: Stretch, digest: TrialDigest, n_lines: int) -> str:
     """Return the part of a prompt about a long stretch, with an empty line at its end; empty while it is not long."""
-    if not (asked := another_kind(stretch)):
+    if not (request := another_kind(stretch)):
         return ""
-    kinds = "\n".join(memory.kinds_since(stretch.since, n_lines)) or NOTHING
-    return f"{asked} Tried without a gain:\n\n```text\n{kinds}\n```\n\n"
+    kinds = "\n".join(digest.kinds_since(stretch.since, n_lines)) or NOTHING
+    return f"{request} Tried without a gain:\n\n```text\n{kinds}\n```\n\n"

@@ -21,6 +21,11 @@ class Stretch:
     limit: int  # the number from which the stretch is long
 
     @property
+    def period(self) -> str:
+        """The time of the stretch in words: "since trial 7", or "so far" before the first gain."""
+        return f"since trial {self.since}" if self.since else "so far"
+
+    @property
     def is_long(self) -> bool:
         """Whether so many trials without a gain are not explained by chance, so that the search should change."""
         return self.n_trials >= self.limit
@@ -29,13 +34,13 @@ class Stretch:
 def stretch_without_gain(trials: Sequence[Trial], sigma: float) -> Stretch:
     """Return the stretch at the end of a run.
 
-    What counts as a gain is argued from the noise. The lowest of many losses is low by luck, so the incumbent must be
+    What counts as a gain follows from the noise. The lowest of many losses is low by luck, so the incumbent must be
     below that at the last gain (first: the baseline) by more than the keep rule's lead, REPEAT_LEAD sigma, from which
     a lead is worth a test: of 150 simulated runs of 60 trials that differ by noise alone, 12 % then show a gain (51 %
     with the 2.33 sigma that two single runs seldom differ by). Small steps add up until their sum is a gain. A trial
     that was rolled back gained nothing.
 
-    How long a stretch must be is argued from the rate of gains: it is long once a run with the rate so far would have
+    How long a stretch must be follows from the rate of gains: it is long once a run with the rate so far would have
     no gain in so many trials with a chance below LEVEL (`chance_of_none`). So a run that gains with every third trial
     is at its end after fewer trials than one that gains with every tenth. Since rates fall as a search goes on, no
     stretch of fewer than FEWEST_TRIALS is long.

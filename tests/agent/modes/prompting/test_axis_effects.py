@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 
 from agent.edits.edit import Params
-from agent.modes.prompting.axis_effects import FEW_NAMES, MIN_TRIALS, MOST_NAMES, AxisEffect, axis_effects, learned
+from agent.modes.prompting.axis_effects import (
+    FEW_NAMES,
+    MIN_TRIALS,
+    MOST_NAMES,
+    AxisEffect,
+    axis_effects,
+    effects_and_stretch,
+)
 from agent.modes.proposer import Context
 from agent.search.gaussian_process import GaussianProcess, Hyperparameters
 from agent.search.parameters import Categorical, Float, Int, PowerOfTwo
@@ -104,11 +111,11 @@ def context_of(n: int) -> Context:
 
 
 def test_the_text_is_bounded_however_many_names_there_are() -> None:
-    lines = learned(context_of(150), is_short=False)["effects"].strip().splitlines()
+    lines = effects_and_stretch(context_of(150), is_short=False)["effects"].strip().splitlines()
     assert len(lines) == 1 + MOST_NAMES
     assert sum("matters most" in line for line in lines) == 1
-    assert len(learned(context_of(150), is_short=True)["effects"].strip().splitlines()) == 1 + FEW_NAMES
+    assert len(effects_and_stretch(context_of(150), is_short=True)["effects"].strip().splitlines()) == 1 + FEW_NAMES
 
 
 def test_a_short_run_has_neither_effects_nor_a_stretch() -> None:
-    assert learned(context_of(10), is_short=False) == {"effects": "", "stretch": ""}
+    assert effects_and_stretch(context_of(10), is_short=False) == {"effects": "", "stretch": ""}

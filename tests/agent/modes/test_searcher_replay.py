@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from agent.edits.edit import Params, Unchanged
-from agent.modes.numeric import MAX_TOLD_HOPELESS, NumericProposer, SearcherReplay
+from agent.modes.numeric import MAX_HOPELESS_REPORTS, NumericProposer, SearcherReplay
 from agent.modes.proposer import Context
 from agent.search.cmaes import DEFAULTS, CMAESearcher
 from agent.search.local_search import LocalSearcher
@@ -112,7 +112,7 @@ def test_points_that_nobody_ran_do_not_shrink_cma_es_to_nothing() -> None:
     """Told 100 failures, it fell to a fifteenth of its first step; 2,000 looks without a trial now cost it 20."""
     searcher = CMAESearcher(WIDE, START, 0)
     run(in_one_go(searcher, Fits(lambda params: False)), WIDE, 21)
-    assert searcher.state().generation <= MAX_TOLD_HOPELESS / 6
+    assert searcher.state().generation <= MAX_HOPELESS_REPORTS / 6
     assert searcher.state().sigma > DEFAULTS.sigma0 / 3
 
 
