@@ -69,8 +69,8 @@ class Asking:
         contenders = [
             Contender(name, paths.artifact, paths.files) for name, paths in zip(NAMES, self.models, strict=True)
         ]
-        patience = rounds.patience(opened, len(contenders), self.score)
-        found = rounds.ask(opened, contenders, folder=root, label=f"benchmark/{root.name}", patience=patience)
+        limits = rounds.limits(opened, len(contenders), self.score)
+        found = rounds.ask(opened, contenders, folder=root, label=f"benchmark/{root.name}", limits=limits)
         if isinstance(found, Burned):
             sys.exit(f"the {found.model} did not answer: {found.reason}")
         return found, TextAnswers(opened, found.losses, self.corpus.token_bytes)

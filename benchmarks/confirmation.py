@@ -65,10 +65,8 @@ def main() -> None:
 
         def scored(model: int, to_beat: float | None) -> float:
             paths = models[model]
-            left_behind = Artifact(
-                paths.artifact, paths.files, "", paths.score, f"benchmark/{model:04d}", model, to_beat
-            )
-            baseline.append(scorer.score(left_behind))
+            artifact = Artifact(paths.artifact, paths.files, "", paths.score, f"benchmark/{model:04d}", model, to_beat)
+            baseline.append(scorer.score(artifact))
             return sum(
                 float(job["cpu_seconds"])
                 for job in json.loads((paths.score / "audit.json").read_text(encoding="utf-8"))["jobs"]

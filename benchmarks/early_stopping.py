@@ -83,12 +83,12 @@ def play(order: Sequence[Ran], task: Task, exempt: Sequence[str], sigma: float, 
         best = min((each.loss for each in order[:number]), default=None)
         is_better = best is not None and ran.loss < best
         n_better += is_better
-        bar = None
+        threshold = None
         if keeper.result is not None:
-            bar = pruner.bar(number, ran.source, keeper.result, ran.parent, keeper.sigma)
-        is_condemned = bar is not None and bar.condemned(ran.half, ran.curve.error) is not None
+            threshold = pruner.threshold(number, ran.source, keeper.result, ran.parent, keeper.sigma)
+        is_condemned = threshold is not None and threshold.condemned(ran.half, ran.curve.error) is not None
         n_condemned += is_condemned
-        if bar is not None and is_condemned and not bar.is_control:
+        if threshold is not None and is_condemned and not threshold.is_control:
             killed.append(ran)
             n_better_killed += is_better
             continue

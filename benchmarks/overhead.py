@@ -83,8 +83,8 @@ class FromDisk:
 class NoScore:
     """A scorer that takes no time and rates every trial worse than the baseline."""
 
-    def score(self, left_behind: Artifact) -> Score:
-        return Score(1.0 + left_behind.trial, "held_out")
+    def score(self, artifact: Artifact) -> Score:
+        return Score(1.0 + artifact.trial, "held_out")
 
 
 class Silent:

@@ -150,8 +150,8 @@ def _refuse_foreign_code(task: Task, folder: Path, cache: Path) -> None:
 
 def _test_loss(recorded: RecordedTrial, executor: Executor, paths: TrialPaths) -> float:
     label, folder = f"{recorded.run_id}/{recorded.number:04d}/replay-test", paths.root / "score-test"
-    left_behind = artifact_in(paths, folder, label, recorded.number)
-    score = executor.score(left_behind, "test")
+    artifact = artifact_in(paths, folder, label, recorded.number)
+    score = executor.score(artifact, "test")
     if score.val_loss is None:
         raise NotReplayableError(f"no score on the test split: {score.status}, {score.reason}")
     return score.val_loss

@@ -104,8 +104,8 @@ def _scored(
         again = f"agent replay {stored.run_id}/{trial.number} --test"
         raise UsageError(f"{paths.artifact} is missing; `{again}` trains the trial again")
     label, folder = f"{stored.run_id}/{trial.number:04d}/test", paths.root / "score-test"
-    left_behind = artifact_in(paths, folder, label, trial.number, baseline)
-    score = executor.score(left_behind, "test")
+    artifact = artifact_in(paths, folder, label, trial.number, baseline)
+    score = executor.score(artifact, "test")
     if score.val_loss is None:
         raise AgentError(f"no score on the test split: {score.status}, {score.reason}; see {folder}")
     return trial.val_loss, score.val_loss, score

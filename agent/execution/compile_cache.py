@@ -12,52 +12,52 @@ from sandbox.interpreter import NAMES
 from sandbox.job import EXTRA_OUTPUT, Job, Mount
 
 FOLDER = "/tmp/compiled"
-SEED = "/in/compiled.tar"
+SAVED = "/in/compiled.tar"
 VARIABLES: Mapping[str, str] = {
     "TORCHINDUCTOR_CACHE_DIR": f"{FOLDER}/inductor",
     "TRITON_CACHE_DIR": f"{FOLDER}/triton",
 }
 
 # Both programs run in the sandbox, under the task's interpreter: `sys.executable` is the sandbox's python.
-_LEAVE = """
+_SAVE = """
 import os, subprocess, sys, tarfile
-folder, kept, *arguments = sys.argv[1:]
+folder, saved, *arguments = sys.argv[1:]
 code = subprocess.call([sys.executable, *arguments])
 if code == 0 and os.path.isdir(folder):
     try:
-        with tarfile.open(kept, "w") as tar:
+        with tarfile.open(saved, "w") as tar:
             tar.add(folder, ".")
     except OSError:
-        os.truncate(kept, 0)
+        os.truncate(saved, 0)
 sys.exit(code if code >= 0 else 128 - code)
 """
-_WARM = """
+_UNPACK = """
 import os, sys, tarfile
-seed, folder, *arguments = sys.argv[1:]
-with tarfile.open(seed) as tar:
+saved, folder, *arguments = sys.argv[1:]
+with tarfile.open(saved) as tar:
     tar.extractall(folder)
 os.execv(sys.executable, [sys.executable, *arguments])
 """
 
 
-def saves_cache(job: Job, seed: Path) -> Job:
-    """Return `job`, made to save its compiler caches at `seed`; the file is empty if they are empty or too big.
+def saves_cache(job: Job, saved: Path) -> Job:
+    """Return `job`, made to save its compiler caches at `saved`; the file is empty if they are empty or too big.
 
     Only a job whose script is the user's own may save them. Other commands than Python are unchanged.
     """
     job = _with_variables(job)
     if job.argv[0] not in NAMES:
         return job
-    return replace(job, argv=_python(job.argv[0], _LEAVE, FOLDER, EXTRA_OUTPUT, *job.argv[1:]), extra_output=seed)
+    return replace(job, argv=_python(job.argv[0], _SAVE, FOLDER, EXTRA_OUTPUT, *job.argv[1:]), extra_output=saved)
 
 
-def with_cache(job: Job, seed: Path) -> Job:
-    """Return `job`, made to start with a copy of the caches saved at `seed`, if there are any."""
+def with_cache(job: Job, saved: Path) -> Job:
+    """Return `job`, made to start with a copy of the caches saved at `saved`, if there are any."""
     job = _with_variables(job)
-    if job.argv[0] not in NAMES or not seed.is_file() or not seed.stat().st_size:
+    if job.argv[0] not in NAMES or not saved.is_file() or not saved.stat().st_size:
         return job
     return replace(
-        job, argv=_python(job.argv[0], _WARM, SEED, FOLDER, *job.argv[1:]), mounts=(*job.mounts, Mount(seed, SEED))
+        job, argv=_python(job.argv[0], _UNPACK, SAVED, FOLDER, *job.argv[1:]), mounts=(*job.mounts, Mount(saved, SAVED))
     )
 
 

@@ -67,14 +67,20 @@ class EarlyStopper:
     """
 
     def __init__(
-        self, form: CurveFormat, log: Path, n_bytes: int, bar: PruningThreshold | None = None, *, diverges: bool = True
+        self,
+        form: CurveFormat,
+        log: Path,
+        n_bytes: int,
+        threshold: PruningThreshold | None = None,
+        *,
+        diverges: bool = True,
     ) -> None:
         """Create it before the job starts.
 
         Args:
             log: of the job; it need not exist yet.
             n_bytes: how much of the log is read, at most.
-            bar: None: the trial is not pruned.
+            threshold: None: the trial is not pruned.
             diverges: whether it is stopped for a loss that is not finite, or far above its start.
         """
         self.stop: Stop | None = None
@@ -82,7 +88,7 @@ class EarlyStopper:
         self._form = form
         self._log = log
         self._bytes_left = n_bytes
-        self._bar = bar
+        self._threshold = threshold
         self._diverges = diverges
         self._points: list[Point] = []
         self._position = 0
@@ -139,13 +145,13 @@ class EarlyStopper:
 
     def _judge(self, share: float) -> None:
         at_half = level([point for point in self._points if math.isfinite(point.loss)], HALF)
-        if self._bar is None or at_half is None:
+        if self._threshold is None or at_half is None:
             return
-        self.condemned = found = self._bar.condemned(*at_half)
-        if found is not None and not self._bar.is_control:
+        self.condemned = found = self._threshold.condemned(*at_half)
+        if found is not None and not self._threshold.is_control:
             reason = (
-                f"{found.gap:.3g} behind trial {self._bar.champion} at half of the budget; none of "
-                f"{self._bar.n_curves} full curves closed a gap of more than {self._bar.recovery:.3g} "
+                f"{found.gap:.3g} behind trial {self._threshold.champion} at half of the budget; none of "
+                f"{self._threshold.n_curves} full curves closed a gap of more than {self._threshold.recovery:.3g} "
                 f"({found.limit:.3g} with noise)"
             )
             self.stop = Stop(Status.PRUNED, reason, share)
@@ -156,12 +162,12 @@ class StoppingRule:
     """The rule that may stop one training early."""
 
     form: CurveFormat  # how the task's script prints its curve
-    bar: PruningThreshold | None = None  # None: it is not pruned
+    threshold: PruningThreshold | None = None  # None: it is not pruned
     diverges: bool = True  # whether it is stopped for a loss that is not finite, or far above its start
 
     def watch(self, log: Path, n_bytes: int) -> EarlyStopper:
         """Return the watch of one job, which reads its log up to `n_bytes`. Call it before the job starts."""
-        return EarlyStopper(self.form, log, n_bytes, self.bar, diverges=self.diverges)
+        return EarlyStopper(self.form, log, n_bytes, self.threshold, diverges=self.diverges)
 
 
 class Pruner:
@@ -196,7 +202,7 @@ class Pruner:
         if result.number == 0 and result.val_loss:
             self._scale = abs(curve.end / result.val_loss)
 
-    def bar(
+    def threshold(
         self, number: int, source: str, champion: int, champion_source: str, sigma: float
     ) -> PruningThreshold | None:
         """Return the threshold for trial `number`; None while there are too few curves, or if its edit is exempt.

@@ -239,14 +239,14 @@ class Executor:
             score=score,
         )
 
-    def score(self, left_behind: Artifact, split: str = "val") -> Score:
+    def score(self, artifact: Artifact, split: str = "val") -> Score:
         """Return the score of an artifact on a split of the data.
 
         Raises:
             SandboxError: a sandbox failed, not the script.
         """
         scorer = self.scorer if split == "val" else scorer_of(self.task, self.corpus, self.sandbox, split=split)
-        return scorer.score(left_behind)
+        return scorer.score(artifact)
 
     def _judged(self, trained: Trained, score: Score | None) -> Outcome:
         """Return the outcome of a training and its score, with all observations; None: nothing was scored."""

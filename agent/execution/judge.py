@@ -75,7 +75,7 @@ def saved_nothing(log: str) -> tuple[Status, str]:
 
 
 def judge(execution: Execution, failed: tuple[Status, str] | None, score: Score | None, budget: BudgetSpec) -> Outcome:
-    """Return the Outcome of an executed trial; the Keeper decides whether it is kept."""
+    """Return the Outcome of an executed trial; KeepPolicy decides whether it is kept."""
     status, reason = failed or (Status.OK, "")
     if score is not None and not failed:
         status, reason = score.status, score.reason

@@ -87,7 +87,7 @@ class Workers:
                 return
             try:
                 answer.set_result(function())
-            except BaseException as fault:  # noqa: BLE001 (raised in the thread that asked)
+            except BaseException as fault:  # noqa: BLE001 (raised in the calling thread)
                 answer.set_exception(fault)
 
         self._messages.put(call)

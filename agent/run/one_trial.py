@@ -108,26 +108,26 @@ def _executed(run: Run, pending: PendingTrial, workers: Workers) -> Steps[Outcom
             why = yield lambda: rehearse(slices, run.paths, score)
             outcome = replace(outcome, score=replace(score, why_no_slices=why))
         return run.keeper.decide(outcome, seed)
-    while _was_audited_too_little(attempt, outcome, bar := run.keeper.to_beat(seed)):
-        attempt = replace(attempt, to_beat=bar)
+    while _was_audited_too_little(attempt, outcome, to_beat := run.keeper.to_beat(seed)):
+        attempt = replace(attempt, to_beat=to_beat)
         scored_again = partial(run.executor.scored_again, attempt, outcome)
         outcome = yield from _until_known(run, trial.number, None, scored_again)
     flags = seed_flags(source, run.records.sources[trial.parent])
-    if outcome.val_loss is not None and bar is not None:
-        flags += far_below_flags(outcome.val_loss, bar, run.keeper.sigma)
+    if outcome.val_loss is not None and to_beat is not None:
+        flags += far_below_flags(outcome.val_loss, to_beat, run.keeper.sigma)
     task, has_loss = run.executor.task, outcome.val_loss is not None
     edits = metric_edit_flags(source, run.records.sources[0], task.score, task.metric) if has_loss else ()
     is_refused = bool(edits) and not run.keeper.rule.accept_metric_edits
     return run.keeper.decide(replace(outcome, flags=edits + outcome.flags + flags, metric_edit=is_refused), seed)
 
 
-def _was_audited_too_little(attempt: Attempt, outcome: Outcome, bar: float | None) -> bool:
-    """Return whether the loss is below the present bar, but was not below the one that the audit knew.
+def _was_audited_too_little(attempt: Attempt, outcome: Outcome, to_beat: float | None) -> bool:
+    """Return whether the loss is below the loss to beat now, but was not below the one that the audit knew.
 
-    A roll-back while the trial ran raises the bar.
+    A roll-back while the trial ran raises the loss to beat.
     """
     loss, known = outcome.val_loss, attempt.to_beat
-    return loss is not None and bar is not None and known is not None and known <= loss < bar
+    return loss is not None and to_beat is not None and known is not None and known <= loss < to_beat
 
 
 def executed(

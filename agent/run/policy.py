@@ -53,10 +53,10 @@ class Policy:
         """
         if self.pruner is None:
             return None
-        champion, bar = self.keeper.result, None
+        champion, threshold = self.keeper.result, None
         if champion is not None:
-            bar = self.pruner.bar(number, source, champion, sources[champion], self.keeper.sigma)
-        return StoppingRule(self.pruner.form, bar)
+            threshold = self.pruner.threshold(number, source, champion, sources[champion], self.keeper.sigma)
+        return StoppingRule(self.pruner.form, threshold)
 
     def budget_of_trials(self, trials: Sequence[Trial]) -> Budget:
         """Return the budget minus a reserve for the repeats after the search."""

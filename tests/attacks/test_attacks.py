@@ -119,9 +119,9 @@ def run_script(box: Sandbox, task: Task, corpus: Corpus, *, attack: str, folder:
     log = read_tail(paths.log)
     failed, score = failure(execution, log, task.budget), None
     if failed is None:
-        left_behind = Artifact(paths.artifact, paths.files, log, paths.score, "attack/0001", 1)
+        artifact = Artifact(paths.artifact, paths.files, log, paths.score, "attack/0001", 1)
         with closing(BubblewrapSandbox()) as fast:  # tests/attacks/score is about what happens there
-            score = AuditedScorer(task, corpus, fast).score(left_behind)
+            score = AuditedScorer(task, corpus, fast).score(artifact)
     outcome = judge(execution, failed, score, task.budget)
     return Came(dataclasses.replace(outcome, reported=reported(log)), execution, log, paths)
 

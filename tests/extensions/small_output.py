@@ -6,8 +6,8 @@ from agent.trials.trial import Score
 
 
 class SizeScorer:
-    def score(self, left_behind: Artifact) -> Score:
-        n_bytes = left_behind.path.stat().st_size
+    def score(self, artifact: Artifact) -> Score:
+        n_bytes = artifact.path.stat().st_size
         return Score(float(n_bytes), ROW.recorded_as, evidence={"files": 1})
 
 

@@ -1,6 +1,6 @@
 """The program inside the sandbox that notes what a script opens, and the reader of its notes.
 
-Python loads it as `sitecustomize` before the script and tells it of each file that is opened (PEP 578, audit hooks).
+Python loads it as `sitecustomize` before the script, and calls its audit hook (PEP 578) for each file that is opened.
 Files that libraries open without Python are seen only if they are new at the end. The notes are as untrusted as the
 script.
 """

@@ -18,11 +18,11 @@ from sandbox.job import Execution, Sandbox
 class AuditJobs:
     """Runs the scoring jobs of one artifact. The files of a question are removed after it; logs stay for people."""
 
-    def __init__(self, task: Task, corpus: Corpus, sandbox: Sandbox, left_behind: Artifact) -> None:
+    def __init__(self, task: Task, corpus: Corpus, sandbox: Sandbox, artifact: Artifact) -> None:
         self._task = task
         self._corpus = corpus
         self._sandbox = sandbox
-        self._left_behind = left_behind
+        self._artifact = artifact
         self._n_audits = 0
         self.jobs: list[dict[str, Any]] = []  # what the sandbox observed of each job, for the evidence
         self.executions: list[tuple[Question, Execution]] = []
@@ -48,7 +48,7 @@ class AuditJobs:
     def _ask(
         self, question: Literal["claim", "audit"], inputs: dict[str, NDArray[Any]], shape: tuple[int, int]
     ) -> NDArray[np.float32] | tuple[Status, str]:
-        folder = self._left_behind.folder
+        folder = self._artifact.folder
         name = question if question == "claim" else f"audit-{self._n_audits}"
         self._n_audits += question == "audit"
         paths = {file: folder / f"{name}-{file}" for file in inputs}
@@ -61,15 +61,15 @@ class AuditJobs:
                 scoring_job(
                     self._task,
                     question,
-                    files=self._left_behind.files,
-                    artifact=self._left_behind.path,
+                    files=self._artifact.files,
+                    artifact=self._artifact.path,
                     inputs=paths,
                     answer=answer,
                     answer_bytes=n_bytes,
                     log=folder / f"{name}.log",
-                    label=f"{self._left_behind.label}/{name}",
+                    label=f"{self._artifact.label}/{name}",
                     environment={"SCORE_TOKENS": "/data/tokens.bin", "SCORE_LENGTH": str(self._corpus.length)},
-                    baseline=self._left_behind.baseline,
+                    baseline=self._artifact.baseline,
                 )
             )
             self.executions.append((question, execution))

@@ -52,35 +52,35 @@ class AuditedScorer:
         self._sequences = corpus.sequences(split)
         self._generator = generator
 
-    def score(self, left_behind: Artifact) -> Score:
+    def score(self, artifact: Artifact) -> Score:
         """Return the bits per byte; bad_artifact or rejected_score if there is no number that holds."""
         started = time.monotonic()
-        private_folder(left_behind.folder)
-        asking = AuditJobs(self._task, self._corpus, self._sandbox, left_behind)
-        claimed = asking.claim(self._sequences)
+        private_folder(artifact.folder)
+        audits = AuditJobs(self._task, self._corpus, self._sandbox, artifact)
+        claimed = audits.claim(self._sequences)
         rounds: list[Differences] = []
         failed = claimed if isinstance(claimed, tuple) else None
         if not isinstance(claimed, tuple):
-            failed = self._audited(asking, claimed, rounds)
-            if failed is None and self._would_be_kept(claimed, rounds, left_behind.to_beat):
+            failed = self._audited(audits, claimed, rounds)
+            if failed is None and self._would_be_kept(claimed, rounds, artifact.to_beat):
                 for _ in range(self._task.score.rounds):
-                    failed = failed or self._audited(asking, claimed, rounds)
+                    failed = failed or self._audited(audits, claimed, rounds)
         seconds = round(time.monotonic() - started, 3)
         evidence = _summary(rounds, self._sequences)
-        _write(left_behind.folder / "audit.json", failed, rounds, {**evidence, "jobs": asking.jobs})
+        _write(artifact.folder / "audit.json", failed, rounds, {**evidence, "jobs": audits.jobs})
         if failed is not None:
             score = Score(None, KIND, failed[0], failed[1], seconds, evidence)
         else:
             assert not isinstance(claimed, tuple)
             score = Score(self._bits_per_byte(claimed, rounds), KIND, seconds=seconds, evidence=evidence)
-        return with_cost(score, asking.executions)
+        return with_cost(score, audits.executions)
 
     def _audited(
-        self, asking: AuditJobs, claimed: NDArray[np.float64], rounds: list[Differences]
+        self, audits: AuditJobs, claimed: NDArray[np.float64], rounds: list[Differences]
     ) -> tuple[Status, str] | None:
         """Run one more round in a fresh sandbox; return why the claim is rejected, or None."""
         drawn = draw(claimed.shape[0], claimed.shape[1], self._generator())
-        logits = asking.audit(self._sequences, drawn)
+        logits = audits.audit(self._sequences, drawn)
         if isinstance(logits, tuple):
             return logits
         found = compare(claimed, logits, self._sequences, drawn, self._corpus.token_bytes)

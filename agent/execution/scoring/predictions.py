@@ -70,21 +70,21 @@ class PredictionScorer:
         if division is not None:
             self._examples = self._examples.part(division.standing, division.standing_inputs)
 
-    def score(self, left_behind: Artifact) -> Score:
+    def score(self, artifact: Artifact) -> Score:
         """Return the measure as a loss; bad_artifact or rejected_score if there are no usable predictions."""
         started = time.monotonic()
-        folder = left_behind.folder
+        folder = artifact.folder
         private_folder(folder)
         answer = predicted(
             self._task,
             self._sandbox,
             self._examples,
-            files=left_behind.files,
-            artifact=left_behind.path,
+            files=artifact.files,
+            artifact=artifact.path,
             into=folder / "predictions.bin",
             log=folder / "predict.log",
-            label=f"{left_behind.label}/predict",
-            baseline=left_behind.baseline,
+            label=f"{artifact.label}/predict",
+            baseline=artifact.baseline,
         )
         seconds = round(time.monotonic() - started, 3)
         if answer.outputs is None:

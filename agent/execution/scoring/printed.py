@@ -31,21 +31,21 @@ class PrintedScorer:
         between = self._spec.between
         self._between = max(between[0], -LARGEST), min(between[1], LARGEST)
 
-    def score(self, left_behind: Artifact) -> Score:
+    def score(self, artifact: Artifact) -> Score:
         """Return the value as a loss; rejected_score if there is no valid one."""
         try:
-            value = self._value(left_behind)
+            value = self._value(artifact)
         except ValueError as fault:
             return Score(None, KIND, Status.REJECTED_SCORE, one_line(str(fault)))
         return Score(self._metric.to_loss(value), KIND, evidence={"printed": value})
 
-    def _value(self, left_behind: Artifact) -> float:
+    def _value(self, artifact: Artifact) -> float:
         """Return the metric. Raises ValueError if there is no number that can be its value."""
         spec, (low, high) = self._spec, self._between
         if spec.file is not None:
-            value = read_metric_file(left_behind.path, spec, self._metric)
+            value = read_metric_file(artifact.path, spec, self._metric)
         else:
-            value = self._printed(left_behind)
+            value = self._printed(artifact)
         name = self._metric.name
         if not math.isfinite(value):
             raise ValueError(f"{name} is {value:g}, which is not a finite number")
@@ -53,12 +53,12 @@ class PrintedScorer:
             raise ValueError(f"`{name}: {value:g}` is not between {low:g} and {high:g}")
         return value
 
-    def _printed(self, left_behind: Artifact) -> float:
+    def _printed(self, artifact: Artifact) -> float:
         """Return the number on standard output or, if that has none, in the log of both streams."""
         try:
-            return self._number_in(left_behind.stdout)
+            return self._number_in(artifact.stdout)
         except ValueError:
-            return self._number_in(left_behind.log)
+            return self._number_in(artifact.log)
 
     def _number_in(self, log: str) -> float:
         plain, line = plain_log(log), self._spec.line

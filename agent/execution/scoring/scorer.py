@@ -59,6 +59,6 @@ class ScorerInputs:
 class Scorer(Protocol):
     """Scores artifacts. A fault of the artifact is in the Score, never an exception."""
 
-    def score(self, left_behind: Artifact) -> Score:
+    def score(self, artifact: Artifact) -> Score:
         """Return the score. Raises SandboxError only if a sandbox itself failed."""
         ...

@@ -88,7 +88,7 @@ class FedJob:
         return b"".join(pieces)
 
     @property
-    def has_said_more(self) -> bool:
+    def has_more_output(self) -> bool:
         """Whether there is more output than the answers taken so far, which no question asked for."""
         return self._is_open() and os.fstat(self._fd).st_size > self._n_taken * self._answer_bytes
 

@@ -89,7 +89,7 @@ class Rounds:
         self._sandbox = sandbox
         self._clock = clock
 
-    def patience(self, opened: OpenedSlice, n_models: int, baseline: Score | None) -> RoundLimits:
+    def limits(self, opened: OpenedSlice, n_models: int, baseline: Score | None) -> RoundLimits:
         """Return the time limits of jobs, derived from the time of the baseline's audit in the run.
 
         An audit starts and answers M prefixes, so a round of N takes no longer than max(1, N / M) audits. All models
@@ -101,12 +101,12 @@ class Rounds:
         wall_seconds = baseline.wall_seconds.get("audit") if baseline is not None else None
         factor, n = self._task.score.cost_factor, len(opened.targets(0))
         audits = n / len(self._corpus.sequences("val"))  # of as many prefixes as one round has
-        cap, patient = None, self._task.limits.wall_seconds
+        cap, round_seconds = None, self._task.limits.wall_seconds
         if cpu_seconds is not None:
             cap = factor * cpu_seconds * max(1.0, opened.n_rounds * audits) + START_CPU_SECONDS
         if wall_seconds is not None:
-            patient = factor * wall_seconds * max(1.0, audits) * n_models + START_WALL_SECONDS
-        return RoundLimits(patient, cap)
+            round_seconds = factor * wall_seconds * max(1.0, audits) * n_models + START_WALL_SECONDS
+        return RoundLimits(round_seconds, cap)
 
     def ask(
         self,
@@ -115,7 +115,7 @@ class Rounds:
         *,
         folder: Path,
         label: str,
-        patience: RoundLimits,
+        limits: RoundLimits,
     ) -> Answered | Burned:
         """Return the losses of all models on the slice, or whose fault it is that there are none.
 
@@ -137,11 +137,11 @@ class Rounds:
         try:
             with _private(folder / FOLDER) as private, ExitStack() as held:
                 for model in models if n_left else ():
-                    start = self._start(opened, model, n_left, patience, folder=folder, private=private, label=label)
+                    start = self._start(opened, model, n_left, limits, folder=folder, private=private, label=label)
                     jobs[model.name] = held.enter_context(closing(start))
                 held.callback(_stop, jobs.values())  # all, before the first is waited for
                 for r in range(committed.n_rounds, opened.n_rounds):
-                    answers = self._round(payload(*opened.question(r)), jobs, patience.round_seconds)
+                    answers = self._round(payload(*opened.question(r)), jobs, limits.round_seconds)
                     targets = opened.targets(r)
                     committed.append(
                         {name: hashlib.sha256(answer).hexdigest() for name, answer in answers.items()},
@@ -159,7 +159,7 @@ class Rounds:
         opened: OpenedSlice,
         model: Contender,
         n_rounds: int,
-        patience: RoundLimits,
+        limits: RoundLimits,
         *,
         folder: Path,
         private: Path,
@@ -186,20 +186,20 @@ class Rounds:
             },
         )
         # Jobs wait for each other, so each may take as long as all rounds together, plus one round for the launch.
-        wall_seconds = (n_rounds + 1) * patience.round_seconds
-        limits = replace(job.limits, wall_seconds=wall_seconds, cpu_seconds=patience.cpu_seconds)
-        job = replace(job, limits=limits, together=f"{label}/rounds")
+        wall_seconds = (n_rounds + 1) * limits.round_seconds
+        job_limits = replace(job.limits, wall_seconds=wall_seconds, cpu_seconds=limits.cpu_seconds)
+        job = replace(job, limits=job_limits, together=f"{label}/rounds")
         return FedJob(self._sandbox, job, questions, round_bytes, n_rounds)
 
-    def _round(self, question: bytes, jobs: Mapping[str, FedJob], patient_seconds: float) -> dict[str, bytes]:
+    def _round(self, question: bytes, jobs: Mapping[str, FedJob], round_seconds: float) -> dict[str, bytes]:
         """Show all jobs the question and return all answers. Raises _NoAnswerError for the first that is missing."""
         for job in jobs.values():
             job.ask(question)
-        deadline = self._clock() + patient_seconds
+        deadline = self._clock() + round_seconds
         answers: dict[str, bytes] = {}
         while len(answers) < len(jobs):
             if not all(job.has_begun or job.is_over for job in jobs.values()):
-                deadline = self._clock() + patient_seconds
+                deadline = self._clock() + round_seconds
             is_late = self._clock() > deadline
             for name, job in jobs.items():
                 if name not in answers:
@@ -212,7 +212,7 @@ class Rounds:
             if len(answers) < len(jobs):
                 time.sleep(POLL_SECONDS)
         for name, job in jobs.items():
-            if job.has_said_more:
+            if job.has_more_output:
                 raise _NoAnswerError(name, TOO_MUCH)
             if not np.isfinite(np.frombuffer(answers[name], dtype="<f4")).all():
                 raise _NoAnswerError(name, NOT_FINITE)

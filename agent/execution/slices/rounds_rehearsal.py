@@ -32,9 +32,9 @@ def why_no_rounds(
         SandboxError: the sandbox failed, not the program.
     """
     shown = Rehearsed(corpus.sequences("val")[:N_SEQUENCES])
-    patience = rounds.patience(shown, 1, score)
+    limits = rounds.limits(shown, 1, score)
     shutil.rmtree(folder, ignore_errors=True)  # of an earlier rehearsal
-    found = rounds.ask(shown, [baseline], folder=folder, label=label, patience=patience)
+    found = rounds.ask(shown, [baseline], folder=folder, label=label, limits=limits)
     return f"{LACKS_ROUNDS} ({found.reason})" if isinstance(found, Burned) else None
 
 

@@ -70,8 +70,8 @@ class TextSlices:
     ) -> "TextAnswers | Burned":
         """Return the losses of all models on a slice, or why it is burned."""
         opened = self._pool.slice(number)
-        patience = self._rounds.patience(opened, len(models), score)
-        found = self._rounds.ask(opened, models, folder=folder, label=label, patience=patience)
+        limits = self._rounds.limits(opened, len(models), score)
+        found = self._rounds.ask(opened, models, folder=folder, label=label, limits=limits)
         if isinstance(found, Burned):
             return found
         return TextAnswers(opened, found.losses, np.asarray(self._corpus.token_bytes))

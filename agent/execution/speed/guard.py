@@ -43,22 +43,22 @@ def with_speed_check(
     machine, n_void, n_waits, waited, pause = executor.task.machine, 0, 0, 0.0, executor.task.machine.pause_seconds
     while True:
         began = clock.monotonic()
-        chirps = [canary.recent()] if reference else [canary.measure() for _ in range(N_BEFORE)]
-        why, outcome = _objection(machine.void, reference, chirps), None
+        samples = [canary.recent()] if reference else [canary.measure() for _ in range(N_BEFORE)]
+        why, outcome = _objection(machine.void, reference, samples), None
         if why is None:
             outcome = executor.run(attempt, on_scoring)
             if outcome.status in _MAY_BE_THE_MACHINE:
-                chirps += [canary.measure() for _ in range(1 if reference else N_BEHIND)]
-            why = _objection(machine.void, reference, chirps, outcome)
+                samples += [canary.measure() for _ in range(1 if reference else N_BEHIND)]
+            why = _objection(machine.void, reference, samples, outcome)
             if why is None:
-                return _with_machine(outcome, reference, chirps)
+                return _with_machine(outcome, reference, samples)
         canary.invalidate()
         record_void(VoidedAttempt(why, outcome is not None, round(clock.monotonic() - began, 3), clock.now()))
         if outcome is not None:
             n_void += 1
             if n_void > MAX_VOID:
                 raise MachineError(f"{n_void} attempts in a row were void, the last because {why}; {_REMEDY}")
-        elif reference is None and n_waits == MAX_VOID and _is_unsteady(machine.void, chirps):
+        elif reference is None and n_waits == MAX_VOID and _is_unsteady(machine.void, samples):
             raise MachineError(f"{why}: {_UNSTEADY}")
         elif waited >= machine.patience_seconds:
             raise MachineError(f"{why}, still after {waited / 60:.0f} min of waiting; {_REMEDY}")
@@ -84,24 +84,24 @@ def reference_of(baseline: Outcome | None) -> SpeedReference | None:
     return SpeedReference.of(baseline.machine)
 
 
-def _is_unsteady(threshold: float, chirps: Sequence[SpeedSample]) -> bool:
-    return unsteady([chirp.speed for chirp in chirps], threshold) is not None
+def _is_unsteady(threshold: float, samples: Sequence[SpeedSample]) -> bool:
+    return unsteady([sample.speed for sample in samples], threshold) is not None
 
 
 def _objection(
-    threshold: float, reference: SpeedReference | None, chirps: Sequence[SpeedSample], outcome: Outcome | None = None
+    threshold: float, reference: SpeedReference | None, samples: Sequence[SpeedSample], outcome: Outcome | None = None
 ) -> str | None:
     """Return a sentence if an attempt between these canaries is void; None if it counts."""
     found: list[str | None] = []
-    for chirp in chirps:
-        found.append(shared_with(chirp.gpu.others))
+    for sample in samples:
+        found.append(shared_with(sample.gpu.others))
         if reference is not None:
-            found.append(reference.exceeds_limit(chirp.speed, threshold))
-            found.append(reference.throttled(chirp.gpu.throttled, canary=True))
+            found.append(reference.exceeds_limit(sample.speed, threshold))
+            found.append(reference.throttled(sample.gpu.throttled, canary=True))
     if reference is None:
-        found.append(unsteady([chirp.speed for chirp in chirps], threshold))
-    if outcome is not None and {chirp.sandbox for chirp in chirps} != {outcome.sandbox}:
-        found.append(f"it ran in {outcome.sandbox}, and its canary in {chirps[0].sandbox}")
+        found.append(unsteady([sample.speed for sample in samples], threshold))
+    if outcome is not None and {sample.sandbox for sample in samples} != {outcome.sandbox}:
+        found.append(f"it ran in {outcome.sandbox}, and its canary in {samples[0].sandbox}")
     if outcome is not None and outcome.machine is not None:
         found.append(shared_with(outcome.machine.others))
         if reference is not None:
@@ -109,15 +109,15 @@ def _objection(
     return next((why for why in found if why is not None), None)
 
 
-def _with_machine(outcome: Outcome, reference: SpeedReference | None, chirps: Sequence[SpeedSample]) -> Outcome:
+def _with_machine(outcome: Outcome, reference: SpeedReference | None, samples: Sequence[SpeedSample]) -> Outcome:
     """Return the outcome with the measurements of the machine."""
-    speeds = tuple(chirp.speed for chirp in chirps)
-    reasons = sorted({reason for chirp in chirps for reason in chirp.gpu.throttled})
+    speeds = tuple(sample.speed for sample in samples)
+    reasons = sorted({reason for sample in samples for reason in sample.gpu.throttled})
     machine = replace(
         outcome.machine or MachineSpeed(),
         speeds=speeds,
         ratio=reference.ratio(speeds) if reference is not None else None,
-        seconds=round(sum(chirp.seconds for chirp in chirps), 3),
-        canary_gpu={r: sum(chirp.gpu.throttled.get(r, 0.0) for chirp in chirps) / len(chirps) for r in reasons},
+        seconds=round(sum(sample.seconds for sample in samples), 3),
+        canary_gpu={r: sum(sample.gpu.throttled.get(r, 0.0) for sample in samples) / len(samples) for r in reasons},
     )
     return replace(outcome, machine=machine)

@@ -137,8 +137,8 @@ class KeepPolicy:
 
     def improves(self, seed: int, loss: float) -> bool:
         """Return whether a first run with this loss becomes the incumbent; an equal loss does not."""
-        bar = self.to_beat(seed)
-        return bar is None or (loss < bar and self.rule.kind != "baseline")
+        to_beat = self.to_beat(seed)
+        return to_beat is None or (loss < to_beat and self.rule.kind != "baseline")
 
     def decide(self, outcome: Outcome, seed: int) -> Outcome:
         """Return the outcome of a first run under `seed` with `kept` decided."""

@@ -14,7 +14,7 @@ from agent.trials.repeat import Purpose, Repeat
 from agent.trials.trial import Origin, Outcome, Proposal, Status, Trial
 
 FORMAT = CurveFormat(compiled(PATTERN), 100.0)
-BAR = PruningThreshold(
+THRESHOLD = PruningThreshold(
     champion=3, half=2.0, recovery=0.5, n_curves=9, sigma=0.1, error=0.0, is_control=False
 )  # limit: 0.7
 SCRIPT, OTHER = "WIDTH = 1\nWARMUP = 0.1\n", "WIDTH = 2\nWARMUP = 0.1\n"
@@ -27,9 +27,9 @@ def lines(*losses: float) -> str:
     return "".join(f"step {n} progress {n / 10:.3f} loss {loss}\n" for n, loss in enumerate(losses))
 
 
-def watched(log: Path, text: str, bar: PruningThreshold | None = BAR) -> EarlyStopper:
+def watched(log: Path, text: str, threshold: PruningThreshold | None = THRESHOLD) -> EarlyStopper:
     log.write_text(text)
-    watch = EarlyStopper(FORMAT, log, PLENTY, bar)
+    watch = EarlyStopper(FORMAT, log, PLENTY, threshold)
     watch.end()
     return watch
 
@@ -102,7 +102,7 @@ def test_asked_at_any_moment_it_decides_the_same(tmp_path: Path) -> None:
     late = watched(log, text)
     for n_bytes in range(1, 40, 3):
         log.write_text("")
-        watch = EarlyStopper(FORMAT, log, PLENTY, BAR)
+        watch = EarlyStopper(FORMAT, log, PLENTY, THRESHOLD)
         for end in range(0, len(text), n_bytes):
             log.write_text(text[:end])
             if watch():
@@ -141,68 +141,68 @@ def test_one_that_runs_on_is_recorded_and_not_stopped(tmp_path: Path) -> None:
 
 def test_the_limit_is_the_largest_recovery_to_the_champion() -> None:
     curves = [fell(2.0, 1.0)] * FEWEST_CURVES + [fell(2.6, 1.1), fell(1.5, 1.2)]
-    bar = pruner(curves).bar(10, OTHER, 0, SCRIPT, sigma=0.02)
-    assert bar is not None
-    assert bar.recovery == pytest.approx(0.6 - 0.1)
-    assert bar.sigma == pytest.approx(0.02)  # the baseline's curve ends at 1, and its loss is 1
-    assert bar.half == 2.0
+    threshold = pruner(curves).threshold(10, OTHER, 0, SCRIPT, sigma=0.02)
+    assert threshold is not None
+    assert threshold.recovery == pytest.approx(0.6 - 0.1)
+    assert threshold.sigma == pytest.approx(0.02)  # the baseline's curve ends at 1, and its loss is 1
+    assert threshold.half == 2.0
 
 
 def test_what_the_score_shows_to_be_made_up_for_counts_too() -> None:
     trials = [finished(number, fell(4.0, 2.0), loss=1.0) for number in range(FEWEST_CURVES)]
     regularised = finished(FEWEST_CURVES, fell(4.7, 2.7), loss=1.1)  # 0.2 behind in the curve's units, of 0.7
-    bar = Pruner(FORMAT, (), 0, [*trials, regularised]).bar(10, OTHER, 0, SCRIPT, sigma=0.0)
-    assert bar is not None
-    assert bar.recovery == pytest.approx(0.5)
+    threshold = Pruner(FORMAT, (), 0, [*trials, regularised]).threshold(10, OTHER, 0, SCRIPT, sigma=0.0)
+    assert threshold is not None
+    assert threshold.recovery == pytest.approx(0.5)
 
 
 def test_a_champion_that_prints_in_another_unit_makes_nobody_hopeless() -> None:
     trials = [finished(number, fell(4.0, 2.0), loss=1.0) for number in range(FEWEST_CURVES)]
     champion = finished(FEWEST_CURVES, fell(0.4, 0.2), loss=0.99)
-    bar = Pruner(FORMAT, (), 0, [*trials, champion]).bar(10, OTHER, FEWEST_CURVES, SCRIPT, sigma=0.01)
-    assert bar is not None
-    assert bar.condemned(4.0, 0.0) is None
+    threshold = Pruner(FORMAT, (), 0, [*trials, champion]).threshold(10, OTHER, FEWEST_CURVES, SCRIPT, sigma=0.01)
+    assert threshold is not None
+    assert threshold.condemned(4.0, 0.0) is None
 
 
 def test_a_recovery_is_never_below_nothing() -> None:
     curves = [fell(2.0, 1.0), *[fell(1.5, 1.4)] * FEWEST_CURVES]
-    bar = pruner(curves).bar(10, OTHER, 0, SCRIPT, sigma=0.02)
-    assert bar is not None
-    assert bar.recovery == 0.0
+    threshold = pruner(curves).threshold(10, OTHER, 0, SCRIPT, sigma=0.02)
+    assert threshold is not None
+    assert threshold.recovery == 0.0
 
 
 def test_sigma_is_carried_over_as_the_same_share_of_the_loss() -> None:
     first = finished(0, fell(6.0, 4.0), loss=2.0)
     rest = [finished(number, fell(6.0, 4.0)) for number in range(1, 9)]
-    bar = Pruner(FORMAT, (), 0, [first, *rest]).bar(9, OTHER, 0, SCRIPT, sigma=0.01)
-    assert bar is not None
-    assert bar.sigma == pytest.approx(0.02)
+    threshold = Pruner(FORMAT, (), 0, [first, *rest]).threshold(9, OTHER, 0, SCRIPT, sigma=0.01)
+    assert threshold is not None
+    assert threshold.sigma == pytest.approx(0.02)
 
 
 def test_too_few_full_curves_condemn_nobody() -> None:
     curves = [fell(2.0, 1.0)] * (FEWEST_CURVES - 1)
     stopped = [LearningCurve(start=5.0, half=4.0)] * 5
-    assert pruner(curves + stopped).bar(20, OTHER, 0, SCRIPT, sigma=0.0) is None
-    assert pruner([*curves, fell(2.0, 1.0)]).bar(20, OTHER, 0, SCRIPT, sigma=0.0) is not None
+    assert pruner(curves + stopped).threshold(20, OTHER, 0, SCRIPT, sigma=0.0) is None
+    assert pruner([*curves, fell(2.0, 1.0)]).threshold(20, OTHER, 0, SCRIPT, sigma=0.0) is not None
 
 
 def test_failures_and_repeats_teach_nothing() -> None:
     rule = pruner([fell(2.0, 1.0)] * (FEWEST_CURVES - 1))
     rule.observe(finished(7, fell(9.0, 1.0), loss=None))
     rule.observe(Repeat(0, 1, Purpose.CONFIRM, "then", Outcome(Status.OK, 1.0, curve=fell(9.0, 1.0))))
-    assert rule.bar(20, OTHER, 0, SCRIPT, sigma=0.0) is None
+    assert rule.threshold(20, OTHER, 0, SCRIPT, sigma=0.0) is None
 
 
 def test_a_champion_without_a_curve_condemns_nobody() -> None:
     rule = pruner([fell(2.0, 1.0)] * FEWEST_CURVES)
     rule.observe(finished(8, None))
-    assert rule.bar(9, OTHER, 8, SCRIPT, sigma=0.0) is None
+    assert rule.threshold(9, OTHER, 8, SCRIPT, sigma=0.0) is None
 
 
 def test_a_change_of_schedule_is_exempt() -> None:
     rule = pruner([fell(2.0, 1.0)] * FEWEST_CURVES)
-    assert rule.bar(9, SCRIPT.replace("0.1", "0.2"), 0, SCRIPT, sigma=0.0) is None
-    assert rule.bar(9, OTHER, 0, SCRIPT, sigma=0.0) is not None
+    assert rule.threshold(9, SCRIPT.replace("0.1", "0.2"), 0, SCRIPT, sigma=0.0) is None
+    assert rule.threshold(9, OTHER, 0, SCRIPT, sigma=0.0) is not None
 
 
 def test_about_one_in_twenty_runs_on_and_always_the_same() -> None:

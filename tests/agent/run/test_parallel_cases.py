@@ -74,11 +74,11 @@ class Audits:
         self._inner = PrintedScorer(task.metric)
         self.bars: list[tuple[int, float | None]] = []
 
-    def score(self, left_behind: Artifact) -> Score:
-        self.bars.append((left_behind.trial, left_behind.to_beat))
-        if [number for number, _ in self.bars].count(4) == 2 and left_behind.trial == 4:
+    def score(self, artifact: Artifact) -> Score:
+        self.bars.append((artifact.trial, artifact.to_beat))
+        if [number for number, _ in self.bars].count(4) == 2 and artifact.trial == 4:
             raise JobLostError("the audit was lost")
-        return self._inner.score(left_behind)
+        return self._inner.score(artifact)
 
 
 def test_after_a_roll_back_trials_in_flight_are_judged_against_the_champion_and_audited_again(

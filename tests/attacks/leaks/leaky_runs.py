@@ -71,14 +71,14 @@ class Forged:
         self._noise = noise
         self._baseline: float | None = None
 
-    def score(self, left_behind: Artifact) -> Score:
-        if left_behind.trial == 0:
-            found = self._inner.score(left_behind)
+    def score(self, artifact: Artifact) -> Score:
+        if artifact.trial == 0:
+            found = self._inner.score(artifact)
             self._baseline = found.val_loss if self._baseline is None else self._baseline
             return found
         assert self._baseline is not None
-        noise = np.random.default_rng(zlib.crc32(left_behind.label.encode())).normal(0, self._noise)
-        return Score(self._baseline - self._leads[left_behind.trial - 1] + float(noise), "audited")
+        noise = np.random.default_rng(zlib.crc32(artifact.label.encode())).normal(0, self._noise)
+        return Score(self._baseline - self._leads[artifact.trial - 1] + float(noise), "audited")
 
 
 def script(task: Task, step: Step, draw: int) -> str:

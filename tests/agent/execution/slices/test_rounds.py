@@ -149,7 +149,7 @@ def ask(
     def asked(
         *models: Contender,
         commit: Callable[[str, int, str], None] = lambda *_: None,
-        patience: RoundLimits = LONG,
+        limits: RoundLimits = LONG,
         box: Sandbox = sandbox,
     ) -> Answered | Burned:
         class Watched(Committed):
@@ -160,7 +160,7 @@ def ask(
 
         monkeypatch.setattr(rounds_module, "Committed", Watched)
         rounds = Rounds(bigram, corpus, box)
-        return rounds.ask(cut, models, folder=tmp_path, label="RUN/0001", patience=patience)
+        return rounds.ask(cut, models, folder=tmp_path, label="RUN/0001", limits=limits)
 
     return asked
 
@@ -299,7 +299,7 @@ def test_who_does_not_answer_what_it_was_shown_is_shown_no_more(
     ask: Ask, model: Make, code: str, reason: str, tmp_path: Path
 ) -> None:
     watching = Watching(tmp_path)
-    found = ask(hostile(model, code), commit=watching, patience=SHORT)
+    found = ask(hostile(model, code), commit=watching, limits=SHORT)
     assert isinstance(found, Burned)
     assert (found.model, found.reason) == ("challenger", reason)
     assert (watching.said, found.jobs[0]["stopped_by"]) == ([], "caller")
@@ -330,7 +330,7 @@ def test_one_that_fails_burns_the_slice_for_all_and_ends_the_others(
 
 
 def test_who_computes_while_others_answer_is_stopped_by_its_cpu_seconds(ask: Ask, model: Make) -> None:
-    found = ask(hostile(model, "while True: pass"), patience=replace(LONG, cpu_seconds=0.5))
+    found = ask(hostile(model, "while True: pass"), limits=replace(LONG, cpu_seconds=0.5))
     assert isinstance(found, Burned)
     assert found.reason == "the scoring job was ended by its cpu limit"
 
@@ -435,7 +435,7 @@ def test_a_score_program_without_rounds_is_found_out_without_a_slice(
 def test_jobs_may_take_what_an_audit_of_the_baseline_took(
     bigram: Task, corpus: Corpus, sandbox: Sandbox, cut: Cut, *, baseline: Score | None, expected: RoundLimits
 ) -> None:
-    assert Rounds(bigram, corpus, sandbox).patience(cut, 2, baseline) == expected
+    assert Rounds(bigram, corpus, sandbox).limits(cut, 2, baseline) == expected
 
 
 class Busy:
@@ -464,5 +464,5 @@ def test_a_job_that_waits_for_a_gpu_is_not_late(
 ) -> None:
     busy = Busy(sandbox)
     rounds = Rounds(bigram, corpus, busy, clock=busy.clock)
-    found = rounds.ask(cut, [model()], folder=tmp_path, label="RUN/0001", patience=LONG)
+    found = rounds.ask(cut, [model()], folder=tmp_path, label="RUN/0001", limits=LONG)
     assert isinstance(found, Answered), found
