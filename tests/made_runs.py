@@ -81,7 +81,7 @@ class Again:
         }  # fmt: skip
         if self.standing is None:
             return None
-        if self.slices and self.slices[-1].tells:
+        if self.slices and self.slices[-1].has_result:
             lead = leads[self.standing]
             return RepeatVerdict(self.standing, lead, self.reason, n_errors=lead, bar=2.0)
         return RepeatVerdict(self.standing, None if self.reason else leads[self.standing], self.reason)

@@ -76,7 +76,9 @@ def published(history: History, keeper: KeepPolicy) -> Published | None:
     The result is measured on the slice of the final runs or, without final runs, on the slice that confirmed the
     champion.
     """
-    deciding = [use for use in history.slices if use.tells and use.trial == keeper.champion] if keeper.champion else []
+    deciding = (
+        [use for use in history.slices if use.has_result and use.trial == keeper.champion] if keeper.champion else []
+    )
     final = [use for use in deciding if use.score is not None and OVER_BASELINE in use.score.leads]
     confirming = [use for use in deciding if use.purpose is SlicePurpose.CONFIRM]
     if not final and not confirming:
@@ -246,7 +248,7 @@ def _outcome(use: SliceUse, history: History) -> str:
     """Return the result of a scored slice: whether it was burned, its verdict, its flags."""
     assert use.score is not None
     parts = [f"burned by the {use.score.burned_by}: {use.score.reason}"] if use.score.is_burned else []
-    parts += ["published"] if use.purpose is SlicePurpose.FINAL and use.tells else []
+    parts += ["published"] if use.purpose is SlicePurpose.FINAL and use.has_result else []
     for repeat in history.repeats:
         if use in repeat.slices and repeat.verdict is not None and not use.score.is_burned:
             verdict = repeat.verdict

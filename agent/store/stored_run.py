@@ -160,10 +160,10 @@ class StoredRun:
 
         In a run with several workers, these are not the git parents: a trial may edit an older trial than the tip.
         """
-        way = [self.trial(number)]
-        while (parent := way[-1].parent) is not None:
-            way.append(self.trial(parent))
-        return way[::-1]
+        found = [self.trial(number)]
+        while (parent := found[-1].parent) is not None:
+            found.append(self.trial(parent))
+        return found[::-1]
 
 
 def interrupted(history: History, run: str) -> list[str]:

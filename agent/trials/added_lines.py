@@ -25,8 +25,8 @@ class AddedLines:
     """The lines that the edit of one trial adds to its parent's script; trivial ones and moved ones do not count."""
 
     n_lines: int
-    again: tuple[str, ...]  # those that a trial had added that was rejected before this one was proposed
-    had_by: tuple[int, ...]  # these trials, by number
+    again: tuple[str, ...]  # those that an earlier trial had added, which was rejected before this one was proposed
+    had_by: tuple[int, ...]  # numbers of these earlier trials
 
 
 @dataclass(frozen=True)
@@ -73,8 +73,10 @@ def added_lines(
             continue
         old, new = before.splitlines(), after.splitlines()
         known = scripts.lines_of(trial.parent)
-        come = [line for _, _, start, end in changes(old, new) for line in new[start:end]]
-        added[trial.number] = dict.fromkeys(line for each in come if (line := normalised(each)) and line not in known)
+        inserted = [line for _, _, start, end in changes(old, new) for line in new[start:end]]
+        added[trial.number] = dict.fromkeys(
+            line for each in inserted if (line := normalised(each)) and line not in known
+        )
     rejected: dict[str, list[int]] = {}
     for number in sorted(added.keys() & places.keys(), key=places.__getitem__):
         if not stands(trials[number]):
@@ -86,9 +88,9 @@ def added_lines(
             continue
         n_seen = trials[number].n_seen
         n_known = number if n_seen is None else n_seen
-        had = {line: [n for n in rejected.get(line, ()) if places[n] < n_known] for line in lines}
-        again = tuple(line for line, numbers in had.items() if numbers)
-        result[number] = AddedLines(len(lines), again, tuple(sorted({n for line in again for n in had[line]})))
+        earlier = {line: [n for n in rejected.get(line, ()) if places[n] < n_known] for line in lines}
+        again = tuple(line for line, numbers in earlier.items() if numbers)
+        result[number] = AddedLines(len(lines), again, tuple(sorted({n for line in again for n in earlier[line]})))
     return result
 
 
@@ -127,12 +129,12 @@ class _Scripts:
 
     def of(self, number: int | None) -> str | None:
         """Return a trial's script; None if it cannot be rebuilt, as of an edit that does not apply."""
-        way = []
+        missing = []  # the trial and those of its ancestors whose scripts are not known, youngest first
         while number is not None and number not in self._texts:
-            way.append(number)
+            missing.append(number)
             number = self._trials[number].parent if number in self._trials else None
         text = None if number is None else self._texts[number]
-        for each in reversed(way):
+        for each in reversed(missing):
             text = self._texts[each] = None if text is None else _applied(self._trials[each].proposal.edit, text)
         return text
 

@@ -252,7 +252,7 @@ class History:
             raise JournalError(f"slice {event.number} was scored but not opened: the journal has been edited")
         use = self.opened.scored(event.score)
         needed = {f"{CHALLENGER}-{BASELINE}", f"{CHALLENGER}-{use.against}"}
-        if use.tells and use.purpose is SlicePurpose.CONFIRM and not needed <= event.score.leads.keys():
+        if use.has_result and use.purpose is SlicePurpose.CONFIRM and not needed <= event.score.leads.keys():
             raise JournalError(
                 f"slice {event.number} was scored without the leads for a decision: the journal is incomplete"
             )
@@ -283,7 +283,7 @@ class History:
         self.position = self.position.judged(number, standing)
         if standing.holds or standing is KeepState.ROLLED_BACK:
             is_reset = was_incumbent and not standing.holds
-            self._mark(list(self._provisional if is_reset else self._way_to(number)), standing)
+            self._mark(list(self._provisional if is_reset else self._with_unconfirmed_ancestors(number)), standing)
 
     def _mark(self, numbers: list[int], standing: KeepState) -> None:
         for number in numbers:
@@ -292,7 +292,7 @@ class History:
             self.by_finish[self._place[number]] = trial
             self._provisional.discard(number)
 
-    def _way_to(self, number: int) -> Iterator[int]:
+    def _with_unconfirmed_ancestors(self, number: int) -> Iterator[int]:
         """Yield a trial and its unconfirmed ancestors."""
         at: int | None = number
         while at is not None and not _holds(self.trial(at)):

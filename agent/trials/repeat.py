@@ -95,7 +95,7 @@ class Repeat:
     @property
     def tested_on(self) -> list[SliceUse]:
         """The slices that decide a verdict on the trial: earlier ones and its own, without burned ones."""
-        return [use for use in (*self.earlier, *self.slices) if use.tells]
+        return [use for use in (*self.earlier, *self.slices) if use.has_result]
 
     def finished(self, outcome: Outcome, verdict: RepeatVerdict | None, at: str) -> "Repeat":
         """Return this repeat with its outcome."""

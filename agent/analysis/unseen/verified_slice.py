@@ -95,7 +95,7 @@ def load_verified_on_slice(path: Path) -> VerifiedOnSlice | None:
     for event in read_events(path):
         history.add(event)
     last = history.slices[-1] if history.slices else None
-    return VerifiedOnSlice(last, again=True) if last is not None and last.tells else None
+    return VerifiedOnSlice(last, again=True) if last is not None and last.has_result else None
 
 
 def why_not_on_slice(stored: StoredRun) -> str:
@@ -118,7 +118,7 @@ def verified_on_slice(stored: StoredRun, host: Host) -> VerifiedOnSlice:
         record = SliceFile(stored.paths.verified, stored.paths, [stored], "verify")
         if record.slices and not needs_another_slice(record.slices):
             last = record.slices[-1]
-            if last.tells:
+            if last.has_result:
                 return VerifiedOnSlice(last, again=True)
             raise AgentError(f"{_burned(stored, last)}; no other slice is opened")
         result = stored.keeper.result
@@ -146,7 +146,7 @@ def verified_on_slice(stored: StoredRun, host: Host) -> VerifiedOnSlice:
             f"the pool is used up: {stored.run_id} has opened all {plural(stored.config.n_slices, 'slice')} of it; "
             "make a larger pool for the next run (docs/tasks.md)"
         )
-    if not use.tells:
+    if not use.has_result:
         raise AgentError(_burned(stored, use))
     return VerifiedOnSlice(use)
 
@@ -159,7 +159,7 @@ def remarks(stored: StoredRun, found: VerifiedOnSlice) -> list[str]:
     if found.trial != stored.keeper.result:
         lines.append(f"trial {found.trial} was the result then; the result is now trial {stored.keeper.result}")
     for use in stored.history.slices:
-        if use.purpose is SlicePurpose.FINAL and use.tells:
+        if use.purpose is SlicePurpose.FINAL and use.has_result:
             own = VerifiedOnSlice(use)
             lines.append(f"the run's own result, trial {own.trial} on slice {use.number}: {_better(own.lead)}")
     return lines

@@ -99,7 +99,7 @@ class SliceUse:
         return CHAMPION if CHAMPION in self.entrants else BASELINE
 
     @property
-    def tells(self) -> bool:
+    def has_result(self) -> bool:
         """Whether it was scored and not burned."""
         return self.score is not None and not self.score.is_burned
 
@@ -175,7 +175,7 @@ class SliceTests:
         small could burn the slice, and would have as many attempts as there are slices.
         """
         self.n_opened += 1
-        if not use.tells:
+        if not use.has_result:
             self._burned.add(trial)
             self._n_unconfirmed += 1
             return
