@@ -23,7 +23,7 @@ from typer.testing import CliRunner
 from agent.cli.main import app
 from agent.report.export import export, spreadsheet
 from agent.report.html.page import render
-from agent.report.html.tables import RunOnPage, finders_table, repeats_table, runs_table
+from agent.report.html.tables import RunOnPage, origins_table, repeats_table, runs_table
 from agent.report.html.trial_panels import rows
 from agent.report.slices import slices_table
 from agent.report.trackers.tracker import facts_of
@@ -457,7 +457,7 @@ def check_page(stored: StoredRun, model: Model) -> None:
     tones = ["failed" if model.loss(n) is None else "kept" if model.stands(n) else "reverted" for n in model.numbers]
     assert [row.tone for row in table] == tones
     run = RunOnPage(stored, Task.load(BIGRAM), {}, None)
-    found = finders_table([run])
+    found = origins_table([run])
     gains = {dict(zip(found.columns, row, strict=True))["origin"]: float(row[8]) for row in found.rows}
     assert found.columns[8] == "lowered the loss by"
     assert gains == pytest.approx(model.gains, abs=1e-6)
@@ -557,7 +557,7 @@ def test_after_a_roll_back_all_readers_go_by_the_champion(tmp_path: Path) -> Non
     run = RunOnPage(stored, stored.task(0), {}, None)
     page = render([run], datetime(2026, 11, 22, 6, tzinfo=UTC))
     assert re.findall(r"[+-]\d\.\d{5}(?=</td>)", page) == ["-0.50000", "-0.10000"]
-    assert {row[1]: row[8] for row in finders_table([run]).rows} == {"searcher": "0.000000", "llm": "0.100000"}
+    assert {row[1]: row[8] for row in origins_table([run]).rows} == {"searcher": "0.000000", "llm": "0.100000"}
     assert best_so_far(stored.history, as_trials).best == (2.0, 2.0, 1.9)
     assert [trial.metrics["best_so_far"] for trial in facts_of(stored).trials] == [2.0, 2.0, 1.9]
     document = json.loads(said(stored, "log", "--json"))

@@ -26,8 +26,8 @@ from agent.report.html.tables import (
     environment_table,
     failures,
     failures_table,
-    finders_table,
     ledger_table,
+    origins_table,
     repeats_table,
     runs_table,
     slice_table,
@@ -63,7 +63,7 @@ def chapters(runs: Sequence[RunOnPage], compared: ModesCompared | None = None) -
         _messages(runs),
         _refused_submissions(runs),
         _failures(runs),
-        _finders(runs),
+        _origins(runs),
         spending_chapter(runs),
         slots_chapter(runs),
         _importance(runs),
@@ -193,11 +193,11 @@ def _failures(runs: Sequence[RunOnPage]) -> Chapter:
     return Chapter("failures", "Failures by kind", charts=charts, tables=[failures_table(runs)] if counts else [])
 
 
-def _finders(runs: Sequence[RunOnPage]) -> Chapter:
-    table = finders_table(runs)
+def _origins(runs: Sequence[RunOnPage]) -> Chapter:
+    table = origins_table(runs)
     note = "Copies repeat values that another origin had proposed before, so their gain is not the copier's."
     turns = turns_table(runs)
-    return Chapter("finders", "Who found what", note, tables=[each for each in (table, turns) if each.rows])
+    return Chapter("origins", "Who found what", note, tables=[each for each in (table, turns) if each.rows])
 
 
 def _importance(runs: Sequence[RunOnPage]) -> Chapter:

@@ -7,7 +7,7 @@ from agent.analysis.test_split import load_verified
 from agent.analysis.unseen.common_slice import on_common_slice
 from agent.analysis.unseen.verified_slice import load_verified_on_slice
 from agent.errors import UsageError
-from agent.report.html.charts.cma_states import standing
+from agent.report.html.charts.cma_states import search_states
 from agent.report.html.modes import ComparisonOnPage
 from agent.report.html.tables import RunOnPage
 from agent.store.paths import RunsFolder
@@ -28,7 +28,7 @@ def on_page(stored: StoredRun) -> RunOnPage:
     _refuse_huge_numbers(stored)
     task = stored.task(0)
     path = stored.paths.verified
-    return RunOnPage(stored, task, standing(stored, task), load_verified(path), load_verified_on_slice(path))
+    return RunOnPage(stored, task, search_states(stored, task), load_verified(path), load_verified_on_slice(path))
 
 
 def comparison_on_page(runs: RunsFolder, name: str) -> ComparisonOnPage | None:

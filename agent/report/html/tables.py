@@ -107,23 +107,23 @@ def ledger_table(runs: Sequence[RunOnPage]) -> Table:
     return Table(columns, rows)
 
 
-def finders_table(runs: Sequence[RunOnPage]) -> Table:
+def origins_table(runs: Sequence[RunOnPage]) -> Table:
     """Return what each origin proposed, gained and cost, one row per run and origin; the baseline has no origin."""
     metric = runs[0].stored.metric
     columns = ["run", "origin", "proposed", "share", "ran", "with a loss", "kept", "copies", "lowered the loss by",
                f"best {metric.name}"]  # fmt: skip
     found = [(run, origin_stats(run.stored.history)) for run in runs]
-    has_model_calls = any(finder.usage is not None for _, finders in found for finder in finders)
+    has_model_calls = any(each.usage is not None for _, stats in found for each in stats)
     columns += ["calls", "tokens", "dollars", "kept per dollar"] if has_model_calls else []
     rows = []
-    for run, finders in found:
-        n_all = sum(finder.n_proposed for finder in finders)
-        for finder in finders:
-            best = "" if finder.best is None else f"{metric.display(finder.best):.6f}"
-            counts = (finder.n_ran, finder.n_scored, finder.n_kept, finder.n_copies)
+    for run, stats in found:
+        n_all = sum(each.n_proposed for each in stats)
+        for each in stats:
+            best = "" if each.best is None else f"{metric.display(each.best):.6f}"
+            counts = (each.n_ran, each.n_scored, each.n_kept, each.n_copies)
             rows.append([
-                run.stored.run_id, finder.origin.value, str(finder.n_proposed), _share(finder.n_proposed, n_all),
-                *map(str, counts), f"{finder.gain:.6f}", best, *(_model_cost_of(finder) if has_model_calls else ()),
+                run.stored.run_id, each.origin.value, str(each.n_proposed), _share(each.n_proposed, n_all),
+                *map(str, counts), f"{each.gain:.6f}", best, *(_model_cost_of(each) if has_model_calls else ()),
             ])  # fmt: skip
     return Table(columns, rows)
 
@@ -144,18 +144,18 @@ def turns_table(runs: Sequence[RunOnPage]) -> Table:
     return Table(columns, rows)
 
 
-def _model_cost_of(finder: "Finder") -> list[str]:
+def _model_cost_of(stats: "OriginStats") -> list[str]:
     """Return calls, tokens and dollars of an origin's proposals, and the trials kept per dollar."""
-    used = finder.usage
+    used = stats.usage
     if used is None:
         return ["0", "", "", ""]
     price = "unknown" if used.dollars is None else f"{used.dollars:.2f}"
-    kept = f"{finder.n_kept / used.dollars:.2g}" if used.dollars else ""
+    kept = f"{stats.n_kept / used.dollars:.2g}" if used.dollars else ""
     return [str(used.calls), f"{used.prompt_tokens + used.completion_tokens:,}", price, kept]
 
 
 @dataclass(frozen=True)
-class Finder:
+class OriginStats:
     """Counts and gains of the proposals of one origin."""
 
     origin: Origin
@@ -169,7 +169,7 @@ class Finder:
     usage: ModelUsage | None = None  # all model calls for its proposals; None: none
 
 
-def origin_stats(history: History) -> list[Finder]:
+def origin_stats(history: History) -> list[OriginStats]:
     """Return counts and gains per origin, the baseline excluded, in the order of first appearance."""
     trials: dict[Origin, list[Trial]] = {}
     usages: dict[Origin, list[ModelUsage]] = {}
@@ -177,16 +177,16 @@ def origin_stats(history: History) -> list[Finder]:
         origin, usage = trial.proposal.origin, trial.proposal.usage
         if origin is not Origin.BASELINE:
             trials.setdefault(origin, []).append(trial)
-        if usage is not None:  # also of a model whose points the host's screen held back
-            asked = Origin.LLM if trial.proposal.offer is not None else origin
-            trials.setdefault(asked, [])
-            usages.setdefault(asked, []).append(usage)
-    return [_finder(history, origin, those, usages.get(origin, [])) for origin, those in trials.items()]
+        if usage is not None:  # also of a model none of whose points passed the host's screen
+            caller = Origin.LLM if trial.proposal.offer is not None else origin
+            trials.setdefault(caller, [])
+            usages.setdefault(caller, []).append(usage)
+    return [_stats_of(history, origin, those, usages.get(origin, [])) for origin, those in trials.items()]
 
 
-def _finder(history: History, origin: Origin, trials: list[Trial], used: list[ModelUsage]) -> Finder:
+def _stats_of(history: History, origin: Origin, trials: list[Trial], used: list[ModelUsage]) -> OriginStats:
     losses = [trial.val_loss for trial in trials if trial.val_loss is not None]
-    return Finder(
+    return OriginStats(
         origin=origin,
         n_proposed=len(trials),
         n_ran=sum(trial.status is not None and trial.status.ran for trial in trials),

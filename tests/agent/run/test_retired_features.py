@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from agent.execution.environment import NAMES
-from agent.report.html.charts.cma_states import standing
+from agent.report.html.charts.cma_states import search_states
 from agent.store.stored_run import StoredRun
 from agent.task.task import Task
 from tests.conftest import TASKS
@@ -83,7 +83,7 @@ def test_a_run_whose_task_estimated_memory_goes_on_and_says_so_once(agent: Zygot
     assert agent.agent("resume", "cut", *ACCEPTED) == 0, agent.said
     assert agent.said.count(IGNORED) == 1
     stored = StoredRun.find(agent.runs, "cut")
-    assert standing(stored, Task.load(tmp_path / "tasks" / "hungry"))[5].generation == 0
+    assert search_states(stored, Task.load(tmp_path / "tasks" / "hungry"))[5].generation == 0
 
 
 @pytest.mark.parametrize("table", ["estimate = ['python', 'e.py']", "estimate = 3\nlimit_gb = 2.0"])

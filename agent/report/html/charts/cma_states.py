@@ -51,7 +51,7 @@ def means(space: SearchSpace, states: Mapping[int, CMAState], *, name: str) -> C
     return Chart(name, "Mean of the search distribution", description, panels)
 
 
-def standing(stored: StoredRun, task: Task) -> Mapping[int, CMAState]:
+def search_states(stored: StoredRun, task: Task) -> Mapping[int, CMAState]:
     """Return CMA-ES's state before the first trial of each generation and before the last trial, by trial number.
 
     Args:

@@ -29,12 +29,12 @@ def family_tree(history: History, *, name: str, run: int) -> Chart:
         Line([parent, parent, last], [rows[parent], rows[parent] + 1, rows[parent] + 1], "grey", width=1.0, opacity=0.6)
         for parent, last in last_child.items()
     ]
-    way = _way(history)
+    path = _path(history)
     x, y = [0], [0]
-    for parent, child in pairwise(way):
+    for parent, child in pairwise(path):
         x += [parent, child]
         y += [rows[child], rows[child]]
-    lines.append(Line(x, y, "green", "way to the incumbent", width=2.4))
+    lines.append(Line(x, y, "green", "path to the incumbent", width=2.4))
 
     def placed(style: Points, group: Sequence[Trial]) -> Points:
         numbers = [trial.number for trial in group]
@@ -60,12 +60,12 @@ def family_tree(history: History, *, name: str, run: int) -> Chart:
     )
     description = (
         f"{plural(len(trials), 'trial')} by the trial that each one edited: the incumbent is "
-        f"{plural(len(way) - 1, 'edit')} from the baseline"
+        f"{plural(len(path) - 1, 'edit')} from the baseline"
     )
     return Chart(name, "Family tree", description, [panel])
 
 
-def _way(history: History) -> list[int]:
+def _path(history: History) -> list[int]:
     """Return the numbers of the trials from the baseline to the incumbent, each of which edited the one before."""
     found = list[int]()
     at = history.incumbent.number if history.incumbent is not None else None

@@ -1,4 +1,4 @@
-"""What a reader of a page should look at: commands that go on from here, and what the records warn of."""
+"""What a reader of a page should look at: commands to continue with, and what the records warn of."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -21,7 +21,7 @@ _MANY_FAILURES = 0.3  # share of trials without a loss from which the page point
 
 @dataclass(frozen=True)
 class NextCommand:
-    """A command that goes on from a page, and what it is for."""
+    """A command to continue with, and its purpose."""
 
     command: str
     purpose: str

@@ -138,8 +138,8 @@ def test_the_family_tree_follows_what_was_edited() -> None:
     rows = {n: y for each in panel["points"] for n, y in zip(each["trials"], each["y"], strict=True)}
     assert rows == {0: 0, 1: 1, 2: 2, 3: 2, 4: 1, 5: 1}
     assert points(chart)["in flight"] == [5]
-    way = panel["lines"][-1]
-    assert (way["name"], way["x"][-1]) == ("way to the incumbent", history.incumbent and history.incumbent.number)
+    path = panel["lines"][-1]
+    assert (path["name"], path["x"][-1]) == ("path to the incumbent", history.incumbent and history.incumbent.number)
 
 
 def test_slices_and_parallel_lines_leave_out_names_with_one_value(bigram: Task) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 from agent.edits.assignments import Assignments
 from agent.modes.numeric import cma_host
 from agent.modes.proposer import Context
-from agent.report.html.charts.cma_states import standing
+from agent.report.html.charts.cma_states import search_states
 from agent.task.task import Task
 from agent.trials.trial import Outcome, Proposal, Trial
 from tests.made_runs import BASELINE, made_run, scored
@@ -26,7 +26,7 @@ def test_the_states_are_those_that_the_run_had(tmp_path: Path, bigram: Task) -> 
         assert proposal.params is not None
         results.append((proposal, scored(1 + float(proposal.params["MIX"]))))
         trials.append(Trial(number, 0, proposal, AT, results[-1][1], AT))
-    found = standing(made_run(tmp_path / "whole", results, mode="cma-es", seed=3), bigram)
+    found = search_states(made_run(tmp_path / "whole", results, mode="cma-es", seed=3), bigram)
     assert found == {number: seen[number] for number in found}
     assert {state.generation for state in found.values()} == {state.generation for state in seen.values()}
     assert max(found) == 19
@@ -34,8 +34,8 @@ def test_the_states_are_those_that_the_run_had(tmp_path: Path, bigram: Task) -> 
     # An earlier version left points out by estimates that nobody has any more: then no state is made up.
     other = {**(results[9][0].params or {}), "MIX": 0.123}
     results[9] = replace(results[9][0], params=other, edit=Assignments(other)), results[9][1]
-    assert standing(made_run(tmp_path / "other", results, mode="cma-es", seed=3), bigram) == {}
+    assert search_states(made_run(tmp_path / "other", results, mode="cma-es", seed=3), bigram) == {}
 
 
 def test_a_mode_without_cma_es_has_no_states(tmp_path: Path, bigram: Task) -> None:
-    assert standing(made_run(tmp_path / "runs", [BASELINE, BASELINE]), bigram) == {}
+    assert search_states(made_run(tmp_path / "runs", [BASELINE, BASELINE]), bigram) == {}

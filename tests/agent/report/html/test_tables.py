@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from agent.llm.model import ModelUsage
-from agent.report.html.tables import RunOnPage, failures_table, finders_table, origin_stats
+from agent.report.html.tables import RunOnPage, failures_table, origin_stats, origins_table
 from agent.trials.trial import KeepState, Origin, Outcome, Status
 from tests.made_runs import BASELINE, Again, Result, failed, made_history, made_run, scored, searched
 
@@ -41,17 +41,17 @@ def test_tokens_dollars_and_kept_trials_per_dollar_stand_beside_each_origin(tmp_
     results: list[Result] = [
         BASELINE, (asked[0], scored(2.5, kept=True)), (asked[1], scored(2.7)), (searched(0.9), scored(2.8)),
     ]  # fmt: skip
-    table = finders_table([on_page(tmp_path, results)])
+    table = origins_table([on_page(tmp_path, results)])
     llm, searcher = (dict(zip(table.columns, row, strict=True)) for row in table.rows)
     assert (llm["calls"], llm["tokens"], llm["dollars"], llm["kept per dollar"]) == ("4", "3,000", "0.50", "2")
     assert (searcher["calls"], searcher["dollars"]) == ("0", "")
     unknown = [BASELINE, (replace(asked[0], usage=ModelUsage("m", 1, 10, 5)), scored(2.5, kept=True))]
-    (row,) = finders_table([on_page(tmp_path, unknown, "other")]).rows
+    (row,) = origins_table([on_page(tmp_path, unknown, "other")]).rows
     assert row[-2:] == ["unknown", ""]
 
 
 def test_runs_without_a_model_have_no_columns_of_tokens(tmp_path: Path) -> None:
-    table = finders_table([on_page(tmp_path, [BASELINE, (searched(0.5), scored(2.5))])])
+    table = origins_table([on_page(tmp_path, [BASELINE, (searched(0.5), scored(2.5))])])
     assert "tokens" not in table.columns
 
 
