@@ -1,4 +1,4 @@
-"""The commands that use a run elsewhere: replay its trials, export it, and mirror it to a tracker."""
+"""The commands that use a run elsewhere: replay its trials, export it, and log it to a tracker."""
 
 import os
 import select
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 LAST_SECONDS = 120
-"""How long the process that mirrors a run may live after the run has ended, in case its server does not answer."""
+"""How long the process that logs a run to a tracker may outlive the run, in case its server does not answer."""
 Repository = Annotated[
     Path | None, typer.Option("--repo", metavar="DIR", help="Clone of a trials.git to take the commit from.")
 ]
@@ -241,18 +241,18 @@ def track(
 
     The run may still be active. A later call adds only what is new.
     """
-    from agent.report.trackers import mirror
+    from agent.report.trackers import updating
 
     stored = stored_run(runs, run_name)
-    mirror.check_kind(to)
+    updating.check_kind(to)
     for name, value in TRACKERS[to].environment.items():
         os.environ.setdefault(name, value)
-    with mirror.exclusive(stored.paths, to, wait=follow):  # a process that followed the run before ends by itself
-        tracker = mirror.open_tracker(to, stored.paths, uri)
+    with updating.exclusive(stored.paths, to, wait=follow):  # a process that followed the run before ends by itself
+        tracker = updating.open_tracker(to, stored.paths, uri)
         if follow:
-            n_trials = mirror.follow(stored, tracker, _ended, lambda line: print(line, flush=True))
+            n_trials = updating.follow(stored, tracker, _ended, lambda line: print(line, flush=True))
         else:
-            n_trials = mirror.mirror(stored, tracker)
+            n_trials = updating.update(stored, tracker)
         print(f"{plural(n_trials, 'trial')} of {stored.run_id} are in {to}: {tracker.close()}")
 
 

@@ -178,7 +178,7 @@ def _has_submissions(run: "Run") -> bool:
 
 def check_trackers(config: "RunConfig") -> None:
     """Raise MissingRequirementError for a tracker whose library is not installed."""
-    from agent.report.trackers.mirror import check_kind
+    from agent.report.trackers.updating import check_kind
 
     for kind in config.track:
         check_kind(kind)

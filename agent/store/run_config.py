@@ -122,7 +122,7 @@ class RunConfig:
     smoke: bool = True  # code-edit: run a smoke test, one step, of each edit before its trial
     smoke_on: Literal["cpu", "gpu"] = "cpu"  # where smoke tests run; by default the GPU is for trials only
     edit_format: Literal["search-replace", "diff", "whole-file", "lines"] | None = None  # None: fits the model
-    track: tuple[str, ...] = ()  # trackers that the run is mirrored to: rows of agent.report.trackers.kinds
+    track: tuple[str, ...] = ()  # trackers that the run is logged to: rows of agent.report.trackers.kinds
 
 
 def checked(**values: Any) -> RunConfig:

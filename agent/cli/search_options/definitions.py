@@ -225,7 +225,7 @@ class RunOptions(SearchOptions):
         list[str],
         option(
             OUTPUT,
-            f"Mirror the run to {NAMES_OF_TRACKERS}.",
+            f"Log the run to {NAMES_OF_TRACKERS}.",
             metavar="TRACKER",
             autocompletion=lambda: list(TRACKERS),
         ),

@@ -1,1 +1,1 @@
-"""Mirrors runs to experiment trackers. Off by default; each library has one file that imports it."""
+"""Logs runs to experiment trackers. Off by default; each library has one file that imports it."""

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from agent.errors import MissingRequirementError, UsageError
-from agent.report.trackers.mirror import check_kind
+from agent.report.trackers.updating import check_kind
 from agent.store.paths import RunPaths
 from agent.text import Say
 

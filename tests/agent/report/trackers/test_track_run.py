@@ -12,7 +12,7 @@ from subprocess import CompletedProcess
 import pytest
 
 from agent.errors import UsageError
-from agent.report.trackers.mirror import exclusive
+from agent.report.trackers.updating import exclusive
 from agent.store.journal import read_history
 from agent.store.paths import RunPaths
 from tests import commands

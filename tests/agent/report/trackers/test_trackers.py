@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from agent.errors import TrackError, UsageError
-from agent.report.trackers.mirror import check_kind, exclusive, follow, mirror, open_tracker
 from agent.report.trackers.tracker import facts_of
+from agent.report.trackers.updating import check_kind, exclusive, follow, open_tracker, update
 from agent.store.git.command import run_git
 from agent.store.stored_run import StoredRun
 from agent.trials.trial import Origin, Status
@@ -98,16 +98,16 @@ def test_tensorboard_draws_the_trials_and_compares_their_parameters(stored: Stor
     folder = stored.paths.root / "tensorboard"
     shorter(tmp_path, stored, 2)
     first = open_tracker("tensorboard", stored.paths)
-    assert mirror(stored, first) == 2
+    assert update(stored, first) == 2
     assert scalars(folder, "best_so_far") == [(0, 3.0), (1, 2.5)]
     whole(tmp_path, stored)
-    mirror(stored, first)
-    mirror(stored, first)
+    update(stored, first)
+    update(stored, first)
     assert str(folder) in first.close()
     assert scalars(folder, "best_so_far") == list(enumerate(BEST))
 
     again = open_tracker("tensorboard", stored.paths)  # after an interruption: all of it once, whatever was there
-    assert mirror(stored, again) == 4
+    assert update(stored, again) == 4
     again.close()
     assert scalars(folder, "val_bpb") == [(0, 3.0), (1, 2.5), (3, 2.75)]
     assert scalars(folder, "train_seconds") == [(0, 1.0), (1, 1.0), (2, 0.5), (3, 1.0)]
@@ -172,10 +172,10 @@ def test_mlflow_has_a_run_for_the_search_and_one_for_each_trial(stored: StoredRu
 
     shorter(tmp_path, stored, 2)
     tracker = open_tracker("mlflow", stored.paths, store)
-    mirror(stored, tracker)
+    update(stored, tracker)
     whole(tmp_path, stored)
-    mirror(stored, tracker)
-    mirror(stored, tracker)
+    update(stored, tracker)
+    update(stored, tracker)
     assert store in tracker.close()
     assert_whole(store, stored)
 
@@ -187,7 +187,7 @@ def test_mlflow_has_a_run_for_the_search_and_one_for_each_trial(stored: StoredRu
     second = next(run for run in runs if run.data.tags.get("autocentaur.trial") == "1")
     client.set_tag(second.info.run_id, "standing", "confirmed")
     again = open_tracker("mlflow", stored.paths, store)
-    mirror(stored, again)
+    update(stored, again)
     again.close()
     assert_whole(store, stored)
     assert client.get_run(second.info.run_id).data.tags["standing"] == "provisional"
@@ -217,7 +217,7 @@ def test_mlflow_in_a_database_as_is_its_default(stored: StoredRun, tmp_path: Pat
     uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
     for _ in range(2):
         tracker = open_tracker("mlflow", stored.paths, uri)
-        mirror(stored, tracker)
+        update(stored, tracker)
         tracker.close()
     assert_whole(uri, stored)
 
@@ -258,9 +258,9 @@ def test_wandb_writes_an_offline_run_with_one_step_a_trial(stored: StoredRun, tm
     shorter(tmp_path, stored, 1)
     for _ in range(2):
         tracker = open_tracker("wandb", stored.paths)
-        mirror(stored, tracker)
+        update(stored, tracker)
         whole(tmp_path, stored)
-        mirror(stored, tracker)
+        update(stored, tracker)
         assert "wandb sync" in tracker.close()
     rows = list(wandb_rows(stored.paths.root / "wandb"))
     assert [row["_step"] for row in rows] == [0, 1, 2, 3]

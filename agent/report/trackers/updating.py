@@ -39,7 +39,7 @@ def open_tracker(kind: str, paths: RunPaths, uri: str | None = None) -> Tracker:
     return tracker
 
 
-def mirror(stored: StoredRun, tracker: Tracker) -> int:
+def update(stored: StoredRun, tracker: Tracker) -> int:
     """Bring `tracker` up to date with a run; return its number of trials. Raises TrackError."""
     facts = facts_of(stored.again())
     tracker.write(facts)
@@ -64,7 +64,7 @@ def follow(stored: StoredRun, tracker: Tracker, ended: Callable[[float], bool], 
         if size == seen and not failed:
             continue
         try:
-            n_trials = mirror(stored, tracker)
+            n_trials = update(stored, tracker)
             # A trial without a commit is left for the next read.
             seen = size if n_trials == len(stored.again().history.trials) else -1
             failed, pause = "", LOOK_SECONDS
@@ -72,7 +72,7 @@ def follow(stored: StoredRun, tracker: Tracker, ended: Callable[[float], bool], 
             if not failed:
                 say(f"{error}; trying again")
             failed, pause = str(error), RETRY_SECONDS
-    return mirror(stored, tracker)
+    return update(stored, tracker)
 
 
 @contextmanager
