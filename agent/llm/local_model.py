@@ -58,7 +58,7 @@ class LocalModel:
             return self._clients[schema is not None].complete(messages, schema)
         except ModelError:
             if self._process is not None and self._process.poll() is not None:
-                raise ModelError(f"the embedded model's server ended: {self._last_words()}; resume the run") from None
+                raise ModelError(f"the embedded model's server ended: {self._last_line()}; resume the run") from None
             raise
 
     def close(self) -> None:
@@ -96,7 +96,7 @@ class LocalModel:
         ready, _, _ = select.select([self._process.stdout], [], [], START_SECONDS)
         word, _, address = self._process.stdout.readline().strip().partition(" ") if ready else ("", "", "")
         if word != "READY":
-            reason = self._last_words()
+            reason = self._last_line()
             self.close()
             raise ModelError(f"the embedded model's server did not start: {reason}; try `agent doctor`")
         # On loopback few faults are transient; and nothing arrives before the whole reply is there.
@@ -107,7 +107,7 @@ class LocalModel:
                 NAME, base_url=address, context_tokens=CONTEXT_TOKENS, options=options, patience=patience
             )
 
-    def _last_words(self) -> str:
+    def _last_line(self) -> str:
         """The last line of the server's standard error."""
         assert self._log is not None
         self._log.seek(0)

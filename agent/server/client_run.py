@@ -193,7 +193,7 @@ class ClientRun:
         Raises:
             UsageError: the run has no such submission.
             BudgetSpentError: the budget was spent before the submission could run; it stays in the inbox.
-            RunnerError: the run cannot go on.
+            RunnerError: the run cannot continue.
         """
         began = time.monotonic()
         while True:

@@ -51,7 +51,7 @@ class Runner:
         """
         if self._is_failing():
             log = self._paths.runner_log
-            why = one_line(last_words(log)).removeprefix("error: ")
+            why = one_line(last_log_line(log)).removeprefix("error: ")
             raise RunnerError(f"the run cannot continue: {why} (see {log}); no submission is lost")
         if holder(self._paths) is None and self._process is None:
             if is_pause_requested(self._paths):
@@ -75,7 +75,7 @@ class Runner:
         paths = self._paths
         exists = paths.run_json.exists()
         arguments = ["resume", paths.run_id, "--for-client", "--runs", str(paths.root.parent)]
-        # The client's command has asked the user.
+        # The user has agreed in the client's command.
         variables = {**self._variables, CONSENT_VARIABLE: "1"}
         return start_in_background(paths, arguments if exists else self._start, variables)
 
@@ -98,7 +98,7 @@ def start_in_background(
         )
 
 
-def last_words(log: Path) -> str:
+def last_log_line(log: Path) -> str:
     """Return the last line of a runner's log."""
     try:
         return last_line(read_bytes(log, 2 * MOST_LOG_BYTES)[-4000:].decode(errors="replace"))

@@ -11,7 +11,7 @@ from agent.errors import AgentError, UsageError
 from agent.modes.registry import find_mode
 from agent.run.steering.approvals import decide
 from agent.run.steering.user_input import PAUSE, SAY, discard_pause_requests, is_pause_requested
-from agent.server.runner import CONSENT_VARIABLE, last_words, start_in_background
+from agent.server.runner import CONSENT_VARIABLE, last_log_line, start_in_background
 from agent.store.inbox.inbox import Inbox
 from agent.store.paths import RunsFolder
 from agent.store.run_lock import held_together, holder, stop_holder
@@ -179,7 +179,7 @@ def resume_in_background(stored: StoredRun, variables: Mapping[str, str], resume
         time.sleep(_POLL_SECONDS)
     if process.poll() is None:
         return SentRequest((stored.run_id,), f"process {process.pid} is preparing {stored.run_id}", process.pid)
-    line = one_line(last_words(paths.runner_log)).removeprefix("error: ")
+    line = one_line(last_log_line(paths.runner_log)).removeprefix("error: ")
     if process.returncode:
         raise AgentError(f"{stored.run_id} cannot continue: {line}; `{resume}` in a terminal shows more")
     return SentRequest((stored.run_id,), f"{stored.run_id} has ended: {line}", None)

@@ -135,7 +135,7 @@ class Connection:
 
     def _body(self, response: "httpx2.Response", watch: ConnectionWatch) -> Iterator[bytes]:
         try:
-            yield from watch.heard(response.iter_bytes())
+            yield from watch.received(response.iter_bytes())
         except http_faults() as fault:
             raise self._translated(fault, watch) from None
 

@@ -81,7 +81,7 @@ class ConnectionWatch:
                 if self.cut is not None:
                     self._shut()
 
-    def heard(self, pieces: Iterator[bytes]) -> Iterator[bytes]:
+    def received(self, pieces: Iterator[bytes]) -> Iterator[bytes]:
         """Yield the pieces of the body, and note when each has arrived. Raises EndpointFault once it is cut."""
         for piece in pieces:
             self._last = self._timing.monotonic()
@@ -99,7 +99,7 @@ class ConnectionWatch:
             self._text_began, self._text_seconds = self._last, self._pace.next_seconds
 
     def abort(self, why: str) -> None:
-        """Cut the connection now; `heard` raises an EndpointFault with the first reason that was given."""
+        """Cut the connection now; `received` raises an EndpointFault with the first reason that was given."""
         with self._lock:
             self.cut = self.cut or why
             self._shut()

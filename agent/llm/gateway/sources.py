@@ -205,7 +205,7 @@ def _check(response: "httpx2.Response") -> None:
 def _body(response: "httpx2.Response", watch: ConnectionWatch, most_bytes: int) -> Iterator[bytes]:
     n_bytes = 0
     try:
-        for piece in watch.heard(response.iter_bytes()):
+        for piece in watch.received(response.iter_bytes()):
             n_bytes += len(piece)
             if n_bytes > most_bytes:
                 raise NoReplyError(f"the reply is longer than {most_bytes / 2**20:g} MiB")

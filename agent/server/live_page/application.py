@@ -35,7 +35,7 @@ POLL_SECONDS = 0.2
 POLL_ALL_SECONDS = 0.5
 """How often the files of a run, and of all runs of a folder, are looked at while a page is open."""
 PING_SECONDS = 15
-"""How often a browser hears that the server is there; live.js connects again if it has heard nothing for longer."""
+"""Time between two `ping` events; live.js connects again if it gets no event for longer."""
 MOST_STREAMS = 200
 RETRY_SECONDS = 5  # after which a page that was refused tries again
 MOST_POSTED_BYTES = 2**16
@@ -179,7 +179,7 @@ class _Stream(EventSourceResponse):
     """Server-sent events; `ended` is called once when the browser has left."""
 
     def __init__(self, messages: AsyncIterator[ServerSentEvent], ended: Callable[[], None]) -> None:
-        # A ping is an event of its own and not a comment, of which a page would not hear.
+        # A ping is an event of its own: a comment would not reach the script of the page.
         super().__init__(
             messages, ping=PING_SECONDS, ping_message_factory=lambda: ServerSentEvent("alive", event="ping")
         )

@@ -247,14 +247,14 @@
 
   // --- versions ------------------------------------------------------------------------------------------------------
   let source = null;
-  let heard = performance.now();
+  let lastEvent = performance.now(); // milliseconds
   function listen() {
     source?.close();
-    heard = performance.now();
+    lastEvent = performance.now();
     const opened = (source = new EventSource(`${under}/events`));
     const on = (name, act) =>
       opened.addEventListener(name, (event) => {
-        heard = performance.now();
+        lastEvent = performance.now();
         if (opened === source) act(event.data);
       });
     on("version", (version) => {
@@ -270,7 +270,7 @@
       explain().finally(() => setTimeout(() => opened === source && !document.hidden && listen(), RETRY));
     });
   }
-  // An event source does not hear why it was refused, so the same address is asked once more.
+  // An event source does not get the reason of a refusal, so the same address is requested once more.
   async function explain() {
     const request = new AbortController();
     try {
@@ -286,9 +286,9 @@
   }
   // A browser has six connections to a server, so only pages that are looked at have one. It also ends a long sleep.
   document.addEventListener("visibilitychange", () => (document.hidden ? source?.close() : listen()));
-  // After a sleep, a connection can be dead although nothing says so: the server is heard every 15 seconds at least.
+  // After a sleep, a connection can be dead without an error, so silence counts as one: the server sends an event every 15 seconds at least.
   // A new one may be dead as well, since a browser uses its open connections again: then it never opens.
-  const isSilent = () => source !== null && source.readyState !== EventSource.CLOSED && performance.now() - heard > SILENCE;
+  const isSilent = () => source !== null && source.readyState !== EventSource.CLOSED && performance.now() - lastEvent > SILENCE;
   setInterval(() => !document.hidden && isSilent() && listen(), 1000);
   if (!document.hidden) listen();
 
