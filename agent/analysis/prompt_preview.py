@@ -24,14 +24,14 @@ from agent.trials.repeat import Repeat
 from agent.trials.trial import Trial
 
 
-class _OverheardError(Exception):
+class _PromptStoredError(Exception):
     """Ends a proposal at its first call of the model."""
 
 
-class _Overheard:
+class _PromptStore:
     """A model that stores its prompt, and gives no answer."""
 
-    name = "overheard"
+    name = "preview"
 
     def __init__(self, context_tokens: int) -> None:
         self.context_tokens = context_tokens
@@ -39,7 +39,7 @@ class _Overheard:
 
     def complete(self, messages: Sequence[Message], schema: Schema | None = None) -> Completion:
         self.messages = list(messages)
-        raise _OverheardError
+        raise _PromptStoredError
 
     def close(self) -> None:
         pass
@@ -100,10 +100,10 @@ def preview_messages(stored: StoredRun, number: int, api_key: str | None) -> lis
         messages=messages,
         sigma=keeper.sigma,
     )
-    model = _Overheard(context_tokens_of(config, api_key))
+    model = _PromptStore(context_tokens_of(config, api_key))
     try:
         build_proposer(config, task, model, stored.paths, api_key).propose(context)
-    except _OverheardError:  # there is no reply yet, so nothing was written into the run
+    except _PromptStoredError:  # there is no reply yet, so nothing was written into the run
         return model.messages
     raise UsageError(f"no model is called for trial {number} of {stored.run_id}: the searcher or a repair decides it")
 

@@ -18,7 +18,7 @@ N_REHEARSED = 12  # trials; samplers draw up to ten at random before they import
 
 
 @dataclass(frozen=True)
-class _Asked:
+class _SampledPoint:
     params: Params
     trial: Any  # Optuna's; None: the point was repaired, and is none of Optuna's
 
@@ -39,11 +39,11 @@ class OptunaSearcher:
         self._space = space
         self._feasible = FeasiblePoints(space)
         self._sampler = sampler
-        with _told_in_one_line(sampler):
+        with _errors_in_one_line(sampler):
             self._stored = _Stored(space)
             _rehearse(_study(self._stored, seed, sampler, settings), self._stored)
             self._study = _study(self._stored, seed, sampler, settings)
-        self._pending: PendingPoints[_Asked] = PendingPoints()
+        self._pending: PendingPoints[_SampledPoint] = PendingPoints()
 
     def ask(self, number: int) -> Params:
         return self._pending.ask(number, self._sample).params
@@ -52,47 +52,47 @@ class OptunaSearcher:
         from optuna.trial import create_trial
 
         value = math.inf if loss is None else loss  # failures rank last
-        asked = self._pending.take(number)
-        if asked is not None and asked.trial is not None and params == asked.params:
-            self._study.tell(asked.trial, value)
+        sampled = self._pending.take(number)
+        if sampled is not None and sampled.trial is not None and params == sampled.params:
+            self._study.tell(sampled.trial, value)
             return
-        if asked is not None:
-            self._forget(asked)
+        if sampled is not None:
+            self._forget(sampled)
         stored, distributions = self._stored.of(params), self._stored.distributions
         self._study.add_trial(create_trial(params=stored, distributions=distributions, value=value))
 
     def discard(self, number: int) -> None:
-        asked = self._pending.take(number)
-        assert asked is not None, "only a point that was asked for can be discarded"
-        self._forget(asked)
+        sampled = self._pending.take(number)
+        assert sampled is not None, "only a point that was asked for can be discarded"
+        self._forget(sampled)
 
     def release(self, number: int) -> None:
         self._pending.release(number)
 
-    def _forget(self, asked: _Asked) -> None:
+    def _forget(self, sampled: _SampledPoint) -> None:
         from optuna.trial import TrialState
 
-        if asked.trial is not None:
-            self._study.tell(asked.trial, state=TrialState.FAIL)  # samplers ignore it
+        if sampled.trial is not None:
+            self._study.tell(sampled.trial, state=TrialState.FAIL)  # samplers ignore it
 
-    def _sample(self) -> _Asked:
+    def _sample(self) -> _SampledPoint:
         """Return the sampler's next point. Those that break a constraint are forgotten, so they teach it nothing."""
-        asked = self._sample_once()
+        sampled = self._sample_once()
         for _ in range(MAX_DRAWS - 1):
-            if self._space.meets_constraints(asked.params):
-                return asked
-            self._forget(asked)
-            asked = self._sample_once()
-        repaired = self._feasible.nearest(asked.params)
-        if repaired != asked.params:
-            self._forget(asked)
-            return _Asked(repaired, None)
-        return asked
+            if self._space.meets_constraints(sampled.params):
+                return sampled
+            self._forget(sampled)
+            sampled = self._sample_once()
+        repaired = self._feasible.nearest(sampled.params)
+        if repaired != sampled.params:
+            self._forget(sampled)
+            return _SampledPoint(repaired, None)
+        return sampled
 
-    def _sample_once(self) -> _Asked:
-        with _told_in_one_line(self._sampler):
+    def _sample_once(self) -> _SampledPoint:
+        with _errors_in_one_line(self._sampler):
             trial = self._study.ask(self._stored.distributions)
-        return _Asked(self._stored.params(trial.params), trial)
+        return _SampledPoint(self._stored.params(trial.params), trial)
 
 
 class _Stored:
@@ -183,7 +183,7 @@ def _rehearse(study: Any, stored: _Stored) -> None:
 
 
 @contextmanager
-def _told_in_one_line(sampler: str) -> Iterator[None]:
+def _errors_in_one_line(sampler: str) -> Iterator[None]:
     """Translate errors of Optuna's samplers into errors for users, and silence their warnings."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about experimental classes and settings

@@ -66,16 +66,16 @@ class HintedSearcher:
         self._searcher = searcher
         self._start = start
         self._holder: int | None = None  # the trial that was given `start`
-        self._is_told = False
+        self._is_start_done = False
 
     def ask(self, number: int) -> Params:
-        if not self._is_told and self._holder in (None, number):
+        if not self._is_start_done and self._holder in (None, number):
             self._holder = number
             return self._start
         return self._searcher.ask(number)
 
     def tell(self, number: int, params: Params, loss: float | None) -> None:
-        self._is_told |= number == self._holder
+        self._is_start_done |= number == self._holder
         self._searcher.tell(number, params, loss)  # searchers accept points that they did not propose
 
     def predict(self, points: Sequence[Params]) -> Sequence[float] | None:
@@ -86,18 +86,18 @@ class HintedSearcher:
     def learn(self, number: int, params: Params, loss: float | None) -> None:
         """Report a trial of another point to the searcher, which must be a HostSearcher."""
         assert isinstance(self._searcher, HostSearcher)
-        if number == self._holder and not self._is_told:
+        if number == self._holder and not self._is_start_done:
             self._holder = None
         self._searcher.learn(number, params, loss)
 
     def discard(self, number: int) -> None:
-        if number == self._holder and not self._is_told:
-            self._is_told = True
+        if number == self._holder and not self._is_start_done:
+            self._is_start_done = True
         else:
             self._searcher.discard(number)
 
     def release(self, number: int) -> None:
-        if number == self._holder and not self._is_told:
+        if number == self._holder and not self._is_start_done:
             self._holder = None
         else:
             self._searcher.release(number)

@@ -116,8 +116,8 @@ def _node(sandbox: PlacingSandbox, task: Task, place: Path, gpu_remedy: str) -> 
     execution = sandbox.run(job)
     received = time.time()
     if execution.exit_code != 0:
-        said = job.log.read_text(encoding="utf-8").strip()[-200:]
-        yield DoctorFinding("node: python", "missing", f"the job ended by {execution.stopped_by}: {said}")
+        printed = job.log.read_text(encoding="utf-8").strip()[-200:]
+        yield DoctorFinding("node: python", "missing", f"the job ended by {execution.stopped_by}: {printed}")
         return
     seen = json.loads((place / "answer").read_bytes())
     both_ways = seen["read"] == written

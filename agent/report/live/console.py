@@ -41,8 +41,8 @@ class _Line:
     def cells(self, device: str, bar_width: int) -> tuple[Text, ProgressBar, Text, Text]:
         """Return the line as cells: what it is about, a bar, the time since it began, and the loss reported last."""
         now = time.monotonic()
-        said = read_tail(self.log)[-2000:] if self.log is not None else ""
-        progress, loss = _PROGRESS.findall(said), _LOSS.findall(said)
+        tail = read_tail(self.log)[-2000:] if self.log is not None else ""
+        progress, loss = _PROGRESS.findall(tail), _LOSS.findall(tail)
         if progress:
             self.done = min(float(progress[-1]), 1.0)
         writer = f" by {self.model}" if self.model else ""
@@ -77,7 +77,7 @@ class LiveConsole:
         self._headed = False
         self._lines: dict[str, _Line] = {}  # by what they are about
         self._devices: dict[str, str] = {}  # of the workers, once the screen is split
-        self._asked: _Line | None = None  # the line of the latest proposal
+        self._proposal: _Line | None = None  # the line of the latest proposal
         self._spinner = Spinner("dots", style="progress.spinner" if colour else "none")
         self._live: Live | None = None
         if self._console.is_terminal and moves and not quiet:
@@ -131,7 +131,7 @@ class LiveConsole:
 
         Args:
             about: what the line is about, such as `worker(slot)`. It decides only on a split screen.
-            is_continued: on a split screen, the time goes on from what the line showed before.
+            is_continued: on a split screen, the time continues from what the line showed before.
         """
         if not self._devices:
             self._lines.clear()
@@ -144,7 +144,7 @@ class LiveConsole:
         """Show a proposal in progress, with the length of the reply of a model of that name."""
         self.show(about, what)
         self._lines[about].model = model
-        self._asked = self._lines[about]
+        self._proposal = self._lines[about]
 
     def clear(self, about: str) -> None:
         """Remove a line of a split screen."""
@@ -153,8 +153,8 @@ class LiveConsole:
 
     def replying(self, n_tokens: int) -> None:
         """Show how many tokens of the model's reply have arrived."""
-        if self._asked is not None:
-            self._asked.n_tokens = n_tokens
+        if self._proposal is not None:
+            self._proposal.n_tokens = n_tokens
 
     def close(self) -> None:
         """Restore the terminal. Safe to call twice."""

@@ -121,8 +121,8 @@ class ConsoleObserver:
         self._live.clear(self._slice)
         score = use.score
         if score is not None and score.is_burned and use.purpose is SlicePurpose.FINAL:  # no row shows it
-            told = f"slice {use.number}, for the result, was burned by the {score.burned_by}: {score.reason}"
-            self._live.report(f"{self._label}{one_line(told)}")
+            line = f"slice {use.number}, for the result, was burned by the {score.burned_by}: {score.reason}"
+            self._live.report(f"{self._label}{one_line(line)}")
 
     def warned(self, line: str) -> None:
         self._live.report(f"{self._label}warning: {one_line(line)}")
