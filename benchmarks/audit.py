@@ -167,7 +167,7 @@ def show_escapes(measured: Measured, task: Task, corpus: Corpus) -> None:
     n_bytes = corpus.token_bytes[corpus.sequences("val")[:, 1:]]
     gains = np.where(n_bytes > 0, measured.losses, 0.0)
     bpb = 1 / math.log(2) / float(n_bytes.sum())  # of one nat, summed
-    n_asked = float(np.mean([len(found.values) for found in measured.rounds]))
+    n_positions = float(np.mean([len(found.values) for found in measured.rounds]))
     print(f"\nThe largest forgery that escapes with probability {ESCAPES:.0%}: losses of 0 at the worst positions.")
     print(f"The honest val_bpb is {gains.sum() * bpb:.4f}.")
     print(
@@ -176,7 +176,7 @@ def show_escapes(measured: Measured, task: Task, corpus: Corpus) -> None:
     print(f"{'rounds':>7} {'forged':>7} {'val_bpb less':>13} {'in sigma':>9} {'by luck':>9}")
     for n_rounds in sorted({*ROUNDS, 1 + task.score.rounds}):
         n_forged, nats = largest_escape(gains, n_rounds)
-        luck = 2.326 * task.score.tol / math.sqrt(n_rounds * n_asked) * float((n_bytes > 0).sum()) * bpb
+        luck = 2.326 * task.score.tol / math.sqrt(n_rounds * n_positions) * float((n_bytes > 0).sum()) * bpb
         in_sigma = f"{nats * bpb / task.noise.sigma:9.2f}" if task.noise.sigma else f"{'unknown':>9}"
         print(f"{n_rounds:7} {n_forged:7} {nats * bpb:13.4f} {in_sigma} {luck:9.5f}")
 
@@ -197,11 +197,11 @@ def show_confirmed(answers: TextAnswers, task: Task, n_draws: int) -> None:
         f"A script that is no better, tested once, in {n_draws} simulated runs of the product's rule:"
     )
     print(f"{'seeds on slices':16} {'champion':>12} {'confirmed':>10} {'lead exceeded 1 time in 100, val_bpb':>42}")
-    for told, scale in (("as thought", 1.0), ("as measured", noise / sigma)):
+    for name, scale in (("as thought", 1.0), ("as measured", noise / sigma)):
         for champion, dead in (("the baseline", None), ("honest", 0.0), ("plays dead", 3.0)):
             leads = np.array(heir_leads(error / sigma, n_draws, dead=dead, slice_noise=scale))
             largest = float(np.quantile(leads, 1 - ESCAPES)) * sigma
-            print(f"{told:16} {champion:>12} {(leads > 0).mean():10.2%} {largest:42.4f}")
+            print(f"{name:16} {champion:>12} {(leads > 0).mean():10.2%} {largest:42.4f}")
 
 
 def show_cost(measured: Measured) -> None:

@@ -106,17 +106,17 @@ def measured(browser: Browser, path: Path) -> tuple[float, float, int, list[str]
     window = context.new_page()
     devtools = context.new_cdp_session(window)
     devtools.send("Performance.enable", {"timeDomain": "threadTicks"})
-    said: list[str] = []
-    window.on("console", lambda message: said.append(message.text))
-    window.on("pageerror", lambda error: said.append(str(error)))
+    messages: list[str] = []
+    window.on("console", lambda message: messages.append(message.text))
+    window.on("pageerror", lambda error: messages.append(str(error)))
     window.goto(path.as_uri(), wait_until="load")
     window.wait_for_function("window.drawn !== undefined", timeout=60_000)
     milliseconds = float(window.evaluate("window.drawn"))
     metrics = devtools.send("Performance.getMetrics")["metrics"]
     cpu = 1000 * float(next(metric["value"] for metric in metrics if metric["name"] == "TaskDuration"))
     context.close()
-    blocked = [text for text in said if "Content Security Policy" in text]
-    return milliseconds, cpu, len(blocked), [text for text in said if text not in blocked]
+    blocked = [text for text in messages if "Content Security Policy" in text]
+    return milliseconds, cpu, len(blocked), [text for text in messages if text not in blocked]
 
 
 def main() -> None:

@@ -89,17 +89,19 @@ def measure(task: Task, corpus: Corpus, kind: str, batch: int) -> list[dict[str,
         with hogs(N_HOGS if kind == "loaded" else 0):
             execution = BubblewrapSandbox().run(job)
             load = os.getloadavg()[0]
-        said = paths.log.read_text(encoding="utf-8")
+        log = paths.log.read_text(encoding="utf-8")
         if execution.exit_code != 0:
-            sys.exit(f"the job failed: {said[-2000:]}")
+            sys.exit(f"the job failed: {log[-2000:]}")
     rows = []
-    for number, line in zip(numbers, said.splitlines(), strict=True):
-        told = json.loads(line)
+    for number, line in zip(numbers, log.splitlines(), strict=True):
+        measured = json.loads(line)
         at = datetime.now(UTC).isoformat(timespec="seconds")
         row = {"kind": kind, "batch": batch, "number": number, "at": at, "load": f"{load:.1f}"}
         row |= {name: drawn[number][name] for name in SHAPE}
-        row |= {name: f"{told[name]:.5g}" for name in ("price", "paid", "exit", "cpu_seconds") if name in told}
-        row |= dict(zip(("speed_before", "speed_behind"), (f"{speed:.5g}" for speed in told["speeds"]), strict=True))
+        row |= {name: f"{measured[name]:.5g}" for name in ("price", "paid", "exit", "cpu_seconds") if name in measured}
+        row |= dict(
+            zip(("speed_before", "speed_behind"), (f"{speed:.5g}" for speed in measured["speeds"]), strict=True)
+        )
         rows.append(row)
     return rows
 

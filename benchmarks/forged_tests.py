@@ -33,8 +33,8 @@ class Attack:
 
 
 ATTACKS = tuple(
-    Attack(f"{told}{', the champion answers worse' if dead else ''}", dead, **how)
-    for told, how in (
+    Attack(f"{name}{', the champion answers worse' if dead else ''}", dead, **how)
+    for name, how in (
         ("both losses forged alike, gaps ignored", {"sees_gaps": False, "forges_again": True}),
         ("both losses forged alike", {"forges_again": True}),
         ("the first loss forged, the second honest", {}),

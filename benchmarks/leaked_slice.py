@@ -64,9 +64,9 @@ def trained(task: Task, data: Path, seed: int, output: Path, edits: Edits = ()) 
     for old, new in edits:
         assert old in source
         source = source.replace(old, new)
-    told = {"TRAIN_DATA": data, "TRAIN_OUTPUT": output, "TRAIN_SEED": seed}
-    told |= {"TRAIN_BUDGET": task.budget.amount, "TRAIN_BUDGET_UNIT": task.budget.unit, **task.variables}
-    environment = os.environ | {name: str(value) for name, value in told.items()}
+    variables = {"TRAIN_DATA": data, "TRAIN_OUTPUT": output, "TRAIN_SEED": seed}
+    variables |= {"TRAIN_BUDGET": task.budget.amount, "TRAIN_BUDGET_UNIT": task.budget.unit, **task.variables}
+    environment = os.environ | {name: str(value) for name, value in variables.items()}
     edited = output.with_suffix(".py")
     edited.write_text(source, encoding="utf-8")
     subprocess.run([sys.executable, edited], env=environment, check=True, capture_output=True)

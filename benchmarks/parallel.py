@@ -4,8 +4,8 @@ A simulated clock: a trial takes 300 s with a standard deviation of 5 %, a failu
 alone, and repeats take slots like trials. The product's KeepPolicy judges each trial when it ends, against the
 incumbent of that moment. Widths are paired by seed; intervals are 95 % bootstrap intervals over seeds.
 
-The first table compares widths W: hours until a recorded loss is at most the paper's level, how many times sooner
-than with one trial at a time (ratio of the medians), device-hours until then (the time of all slots, and that of the
+The first table compares widths W: hours until a recorded loss is at most the paper's level, the speed-up over
+one trial at a time (ratio of the medians), device-hours until then (the time of all slots, and that of the
 running trials until they end), and the best loss after the same device-hours. The second table counts false claims:
 confirmed gains whose loss without noise is not lower.
 """
@@ -92,15 +92,15 @@ def ratio(one: Sequence[float], several: Sequence[float]) -> tuple[float, float,
 def row(mode: str, width: int, courses: Sequence[Overlapped], alone: Sequence[Overlapped] | None) -> str:
     """Return a line of the first table; `alone`: the courses of the same seeds with one trial at a time."""
     hours = [course.reached for course in courses]
-    sooner = ""
+    speed_up = ""
     if alone is not None:
         times, low, high = ratio([course.reached for course in alone], hours)
-        sooner = f"{times:.1f} ({low:.1f} to {high:.1f})"
+        speed_up = f"{times:.1f} ({low:.1f} to {high:.1f})"
     low, high = bounds(medians(np.array(hours)))
     equal = np.array([course.at(EQUAL_HOURS / width) for course in courses])
     cells = [
         f"{np.median(hours):.2f} ({low:.2f} to {high:.2f})",
-        sooner,
+        speed_up,
         f"{np.median([course.reached_after for course in courses]):.0f}",
         f"{np.median([course.device_hours for course in courses]):.1f}",
         f"{equal.mean():.4f} ± {equal.std():.4f}",
@@ -115,7 +115,7 @@ def show_widths(names: Sequence[str], widths: Sequence[int], seeds: range, run: 
     found = dict(zip(tasks, run(search, *zip(*tasks, strict=True)), strict=True))
     print(f"\n### hours to {PAPER_LEVEL}, {len(seeds)} seeds\n")
     heads = (
-        "mode", "W", "hours, median", "times sooner", "trials", "device-hours",
+        "mode", "W", "hours, median", "speed-up", "trials", "device-hours",
         f"best after {EQUAL_HOURS:g} device-hours", "not reached",
     )  # fmt: skip
     print(f"| {' | '.join(heads)} |\n{'|---' * len(heads)}|")

@@ -141,14 +141,13 @@ def main() -> None:
     )
     print(f"page: {sizes}, {arguments.trials} trials")
     print("of these: " + ", ".join(f"{name} {size / 1e6:.2f} MB" for name, size in parts(written.decode()).items()))
-    print(
-        f"load: {told([each.load for each in found], [each.load_cpu for each in found])}, target {TARGET_SECONDS:g} s"
-    )
-    print(f"sort: {told([each.sort for each in found], [each.sort_cpu for each in found])}")
-    print(f"filter: {told([each.filter for each in found], [each.filter_cpu for each in found])}")
+    load = in_seconds([each.load for each in found], [each.load_cpu for each in found])
+    print(f"load: {load}, target {TARGET_SECONDS:g} s")
+    print(f"sort: {in_seconds([each.sort for each in found], [each.sort_cpu for each in found])}")
+    print(f"filter: {in_seconds([each.filter for each in found], [each.filter_cpu for each in found])}")
 
 
-def told(clock: Sequence[float], cpu: Sequence[float]) -> str:
+def in_seconds(clock: Sequence[float], cpu: Sequence[float]) -> str:
     median, slowest = statistics.median(clock), max(clock)
     return f"{median:.2f} s wall time, slowest {slowest:.2f} s; {statistics.median(cpu):.2f} s of CPU"
 

@@ -117,15 +117,15 @@ class Searched(HillClimb):
     def __init__(self, searcher: Searcher, variant: Variant = "gp") -> None:
         super().__init__(variant)
         self._searcher = searcher
-        self._asked: dict[int, Params] = {0: DEFAULTS}
+        self._points: dict[int, Params] = {0: DEFAULTS}
 
     def edited(self, base: Params, rng: np.random.Generator) -> Params | None:
-        number = len(self._asked)
-        self._asked[number] = self._searcher.ask(number)
-        return self._asked[number] if self.fits(self._asked[number]) else None
+        number = len(self._points)
+        self._points[number] = self._searcher.ask(number)
+        return self._points[number] if self.fits(self._points[number]) else None
 
     def learn(self, number: int, loss: float | None) -> None:
-        self._searcher.tell(number, self._asked[number], loss)
+        self._searcher.tell(number, self._points[number], loss)
 
 
 @dataclass

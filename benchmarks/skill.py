@@ -27,7 +27,7 @@ from benchmarks.autoresearch.surrogate import Result, Surrogate, Variant
 
 HOSTS = ("cma-es", "local-gp")
 ALLOWED = 0.0015
-"""Largest upper end of the interval with which a model does not hurt: what the surrogate resolves."""
+"""A model does no harm if the upper end of its interval is at most this, the least that the surrogate resolves."""
 
 
 @dataclass(frozen=True)
@@ -39,12 +39,12 @@ class Job:
     skill: str | None  # None: the host alone
     seed: int
     hours: float
-    is_published: bool = False
+    is_published: bool = False  # the form of the paper, in place of the product's
 
 
 @dataclass(frozen=True)
 class Found:
-    """Its result."""
+    """The result of a search."""
 
     best: float
     curve: list[tuple[float, float]]  # seconds, best val_bpb so far
@@ -120,7 +120,11 @@ def main() -> None:
             for host in hosts:
                 rows: list[tuple[str | None, bool]] = [(None, False), *((s, False) for s in skills)]
                 rows += [(s, True) for s in published if host == "cma-es"]
-                jobs = [Job(variant, host, s, seed, arguments.hours, old) for s, old in rows for seed in seeds]
+                jobs = [
+                    Job(variant, host, skill, seed, arguments.hours, is_published)
+                    for skill, is_published in rows
+                    for seed in seeds
+                ]
                 found = list(pool.map(search, jobs, chunksize=2))
                 by_row = [found[i : i + len(seeds)] for i in range(0, len(found), len(seeds))]
                 _print(variant, host, dict(zip(rows, by_row, strict=True)))
@@ -134,15 +138,15 @@ def _print(variant: str, host: str, found: dict[tuple[str | None, bool], list[Fo
     for (skill, is_published), searches in found.items():
         if skill is None:
             continue
-        off = np.array([each.best for each in searches]) - alone
-        half = interval(off)
-        mark = "" if off.mean() + half <= ALLOWED else " *"
+        difference = np.array([each.best for each in searches]) - alone
+        mean, half = difference.mean(), interval(difference)
+        mark = "" if mean + half <= ALLOWED else " *"
         counts = sum((each.counts for each in searches), Counter[str]())
-        each = [counts[key] / len(searches) for key in ("turns", "ran", "unscreened", "kept")]
+        per_search = [counts[key] / len(searches) for key in ("turns", "ran", "unscreened", "kept")]
         name = f"{skill}, published form" if is_published else skill
         print(
-            f"| {name} | {off.mean():+.4f} | {off.mean() - half:+.4f} to {off.mean() + half:+.4f}{mark} | "
-            + " | ".join(f"{value:.1f}" for value in each) + " |",
+            f"| {name} | {mean:+.4f} | {mean - half:+.4f} to {mean + half:+.4f}{mark} | "
+            + " | ".join(f"{value:.1f}" for value in per_search) + " |",
             flush=True,
         )  # fmt: skip
 

@@ -106,7 +106,7 @@ def test_a_level_that_is_never_reached_ends_by_its_device_hours(monkeypatch: pyt
     assert course.curve[-1][0] / 3600 == pytest.approx(1.0, abs=0.15)
 
 
-def test_how_many_times_sooner_is_paired_by_seed() -> None:
+def test_the_speed_up_is_paired_by_seed() -> None:
     alone = [float(hours) for hours in range(1, 42)]
     times, low, high = ratio(alone, [hours / 4 for hours in alone])
     assert (times, low, high) == (4.0, 4.0, 4.0)  # every resample of seeds has the same ratio
