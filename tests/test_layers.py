@@ -1,4 +1,4 @@
-"""The architecture, read from the imports: a line of rooms, owners of libraries, and imports without side effects."""
+"""The architecture, read from the imports: a line of layers, owners of libraries, and imports without side effects."""
 
 import ast
 import os
@@ -14,7 +14,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 
-# A room imports only rooms to its left; rooms of one entry do not import each other. See docs/architecture.md.
+# A layer imports only layers to its left; layers of one entry do not import each other. See docs/architecture.md.
 LINE = (
     *(
         "errors",
@@ -135,15 +135,15 @@ def own_imports(path: Path) -> set[str]:
 
 def rank_of(module: str) -> int:
     """Return the place in the line of a module of agent/, counted from the left."""
-    room = module.split(".")[1]
-    found = [rank for rank, entry in enumerate(LINE) if room in entry.split("|")]
-    assert found, f"agent/{room} is in no room: move it, or add it to LINE and to docs/architecture.md"
+    layer = module.split(".")[1]
+    found = [rank for rank, entry in enumerate(LINE) if layer in entry.split("|")]
+    assert found, f"agent/{layer} is in no layer: move it, or add it to LINE and to docs/architecture.md"
     return found[0]
 
 
 def test_the_line(capsys: pytest.CaptureFixture[str]) -> None:
-    """Print the rooms with what they import: `pytest -q tests/test_layers.py -k the_line -s`."""
-    used: dict[str, set[str]] = {room: set() for entry in LINE for room in entry.split("|")}
+    """Print the layers with what they import: `pytest -q tests/test_layers.py -k the_line -s`."""
+    used: dict[str, set[str]] = {layer: set() for entry in LINE for layer in entry.split("|")}
     n_modules = dict.fromkeys(used, 0)
     for path in modules():
         module = dotted(path)
@@ -152,12 +152,12 @@ def test_the_line(capsys: pytest.CaptureFixture[str]) -> None:
         own = module.split(".")[1]
         n_modules[own] += path.name != "__init__.py"
         used[own] |= {name.split(".")[1] for name in own_imports(path) if name.startswith("agent.")} - {own}
-    places = {room: rank for rank, entry in enumerate(LINE) for room in entry.split("|")}
+    places = {layer: rank for rank, entry in enumerate(LINE) for layer in entry.split("|")}
     with capsys.disabled():
         print()
-        for room, below in used.items():
-            if n_modules[room]:
-                print(f"{room:10} {n_modules[room]:3} modules  <- {' '.join(sorted(below, key=places.__getitem__))}")
+        for layer, below in used.items():
+            if n_modules[layer]:
+                print(f"{layer:10} {n_modules[layer]:3} modules  <- {' '.join(sorted(below, key=places.__getitem__))}")
     assert sum(n_modules.values()) > 100
 
 

@@ -27,7 +27,7 @@ class Clock:
 class Host:
     """Host settings of a command that runs scripts: environment variables, folders, output and API key.
 
-    `cli` alone reads the environment; every other room gets it from here.
+    `cli` alone reads the environment; every other layer gets it from here.
     """
 
     variables: Mapping[str, str]  # of its environment; task.toml may let some through
