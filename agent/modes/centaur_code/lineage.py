@@ -105,6 +105,11 @@ class Lineage:
         base = tuned_by(trial)
         return self.structures[trial.number if base is None else base]
 
+    def edited_by(self, structure: TunedStructure) -> TunedStructure | None:
+        """Return the structure whose script, as written or tuned, a structure edited; None for the baseline."""
+        parent = structure.base.parent
+        return None if parent is None else self.structure_of(next(t for t in self.finished if t.number == parent))
+
     def credits(self) -> list[Credit]:
         """Return the gain and cost of each finished trial but the baseline, in the order in which they finished."""
         found, bar = [], None

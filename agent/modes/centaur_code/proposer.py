@@ -36,7 +36,7 @@ class CentaurCodeProposer:
         self._structure = structure
         self._seed = seed
         self._scripts = Scripts()
-        self._rule = TurnRule(seed, self._scripts.has_tunables)
+        self._rule = TurnRule(seed, self._scripts.tunables)
         self._tuners: dict[int, Tuner] = {}  # by the number of the base
 
     def propose(self, context: Context) -> Proposal:

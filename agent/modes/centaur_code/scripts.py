@@ -52,6 +52,7 @@ class Scripts:
             self._spaces[trial.number] = tunable_space(source, self._context.baseline_source, self._context.space)
         return self._spaces[trial.number]
 
-    def has_tunables(self, trial: Trial) -> bool:
-        """Return whether the script of a structure has numbers to tune."""
-        return self.space(trial) is not None
+    def tunables(self, trial: Trial) -> frozenset[str]:
+        """Return the names of the numbers that can be tuned in the script of a structure."""
+        space = self.space(trial)
+        return frozenset(space.names if space is not None else ())

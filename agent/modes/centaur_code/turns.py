@@ -2,11 +2,12 @@
 
 The rule, in this order:
 
-1. The baseline, and each structure within the margin of the incumbent, gets N_REQUIRED trials that tune it, and more,
-   up to N_MOST, while tuning improves it: a new structure with untuned numbers cannot be compared with an incumbent
-   whose numbers are tuned, nor can one be judged whose first gain comes from numbers that the baseline had.
+1. The baseline, and each structure within the margin of the incumbent, gets a trial for each number that is new in it,
+   at least N_FEWEST and at most N_MOST, and up to N_MOST while tuning improves it: a new structure with untuned
+   numbers cannot be compared with an incumbent whose numbers are tuned, nor can one be judged whose first gain comes
+   from numbers that the baseline had. In the baseline all numbers are new.
 2. Until one structure has been tried, the model writes one.
-3. After a long stretch without a gain (`Stretch.is_long`), the searcher has N_REQUIRED trials for the incumbent.
+3. After a long stretch without a gain (`Stretch.is_long`), the searcher has N_FEWEST trials for the incumbent.
 4. Otherwise the turn is drawn, by the gains of each per device second; the searcher tunes the incumbent's script.
 
 The draw is Thompson sampling (Chapelle and Li, 2011) with discounted evidence (Raj and Kalyani, 2017). A gain of k
@@ -17,7 +18,7 @@ structure by point 1 are counted for the structure, since they are part of its c
 """
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from statistics import median
 
@@ -26,8 +27,7 @@ from agent.modes.proposer import Context
 from agent.trials.hybrid.turn import TurnChoice, TurnKind
 from agent.trials.trial import KeepState, Trial
 
-N_REQUIRED = 4  # tuning trials of the baseline and of every promising structure
-N_MOST = 12  # tuning trials while tuning improves it
+N_FEWEST, N_MOST = 4, 12  # tuning trials of the baseline and of every promising structure
 PATIENCE = 4  # tuning improves a structure while its last tuning trials, so many, together gain more than STEP
 STEP = 1.0  # sigmas
 MARGIN = 3.0
@@ -65,19 +65,19 @@ class TurnRule:
     """Chooses the turn of the next trial, as a function of the journal and the run's seed."""
 
     seed: int
-    has_tunables: Callable[[Trial], bool]  # whether the script of a finished trial has numbers to tune
+    tunables: Callable[[Trial], frozenset[str]]  # names of the numbers to tune in the script of a finished trial
 
     def turn(self, context: Context) -> TurnChoice:
         """Return the turn of the context's trial."""
         lineage = Lineage.of(context)
-        if (due := _due(self._promising(lineage, context), STEP * context.sigma)) is not None:
-            return TurnChoice(TurnKind.NUMBERS, _why_due(due), due.number, is_required=True)
+        if (due := self._due(lineage, context)) is not None:
+            return due
         if not any(number for number in lineage.structures):
             return TurnChoice(TurnKind.STRUCTURE, "no structure has been tried yet")
         incumbent = lineage.structure_of(context.incumbent)
         if not self._can_tune(incumbent):
             return TurnChoice(TurnKind.STRUCTURE, "the incumbent's script has no number to tune, or no untried value")
-        if (stretch := context.stretch).is_long and _n_chosen_since(lineage, stretch.since) < N_REQUIRED:
+        if (stretch := context.stretch).is_long and _n_chosen_since(lineage, stretch.since) < N_FEWEST:
             why = f"{stretch.n_trials} trials without a gain: the numbers come first"
             return TurnChoice(TurnKind.NUMBERS, why, incumbent.number)
         structure, numbers = self.arms(lineage, context)
@@ -113,42 +113,48 @@ class TurnRule:
         ]
 
     def _can_tune(self, structure: TunedStructure) -> bool:
-        return not structure.is_exhausted and self.has_tunables(structure.base)
+        return not structure.is_exhausted and bool(self.tunables(structure.base))
 
+    def _due(self, lineage: Lineage, context: Context) -> TurnChoice | None:
+        """Return the turn that tunes the structure that must be tuned next; None if there is none.
 
-def _due(promising: Sequence[TunedStructure], step: float) -> TunedStructure | None:
-    """Return the structure that must be tuned next; None if there is none.
+        First come those that lack trials, by the number of trials that they have; then the best whose loss still falls.
+        """
+        promising = self._promising(lineage, context)
+        if lacking := [each for each in promising if self._lacks_trials(lineage, each)]:
+            due = min(lacking, key=lambda each: (len(each.tuning), each.best_loss, each.number))
+            which = (
+                f"trial {due.number} is within the margin of the incumbent"
+                if due.number
+                else "the baseline comes first"
+            )
+            why = f"{which}: tuning trial {len(due.tuning) + 1} of at least {self._n_required(lineage, due)}"
+            return TurnChoice(TurnKind.NUMBERS, why, due.number, is_required=True)
+        falling = [
+            each
+            for each in promising
+            if len(each.tuning) < N_MOST and not each.n_chosen and each.is_moving(PATIENCE, STEP * context.sigma)
+        ]
+        if not falling:
+            return None
+        due = min(falling, key=lambda each: (each.best_loss, each.number))
+        which = f"trial {due.number}" if due.number else "the baseline"
+        why = f"tuning still improves {which}: tuning trial {len(due.tuning) + 1} of at most {N_MOST}"
+        return TurnChoice(TurnKind.NUMBERS, why, due.number, is_required=True)
 
-    First, each gets N_REQUIRED trials; then the best whose loss still falls, by more than `step` in PATIENCE trials.
-    """
-    due = [structure for structure in promising if _is_due(structure, step)]
-    return min(
-        due,
-        key=lambda structure: (min(len(structure.tuning), N_REQUIRED), structure.best_loss, structure.number),
-        default=None,
-    )
+    def _lacks_trials(self, lineage: Lineage, structure: TunedStructure) -> bool:
+        n_trials = len(structure.tuning)
+        if n_trials < self._n_required(lineage, structure):
+            return True
+        # With several workers, the first results come before the first structure.
+        return structure.number == 0 and structure.n_tuned < N_FEWEST and n_trials < N_MOST
 
-
-def _is_due(structure: TunedStructure, step: float) -> bool:
-    n = len(structure.tuning)
-    if n < N_REQUIRED:
-        return True
-    if n >= N_MOST or structure.n_chosen:
-        return False
-    if (
-        structure.number == 0 and structure.n_tuned < N_REQUIRED
-    ):  # with several workers: results come before a structure
-        return True
-    return structure.is_moving(PATIENCE, step)
-
-
-def _why_due(due: TunedStructure) -> str:
-    which = f"trial {due.number} is within the margin of the incumbent" if due.number else "the baseline comes first"
-    n = len(due.tuning)
-    if n < N_REQUIRED:
-        return f"{which}: tuning trial {n + 1} of at least {N_REQUIRED}"
-    whose = f"trial {due.number}" if due.number else "the baseline"
-    return f"tuning still improves {whose}: tuning trial {n + 1} of at most {N_MOST}"
+    def _n_required(self, lineage: Lineage, structure: TunedStructure) -> int:
+        """Return the number of tuning trials that a promising structure gets in any case."""
+        names, edited = self.tunables(structure.base), lineage.edited_by(structure)
+        if edited is not None:
+            names -= self.tunables(edited.base)
+        return min(max(len(names), N_FEWEST), N_MOST)
 
 
 def margin(lineage: Lineage, sigma: float) -> float:
@@ -156,7 +162,7 @@ def margin(lineage: Lineage, sigma: float) -> float:
     gains = [
         structure.tuning_gain
         for structure in lineage.structures.values()
-        if structure.number and structure.tuning_gain is not None and structure.n_tuned >= N_REQUIRED
+        if structure.number and structure.tuning_gain is not None and structure.n_tuned >= N_FEWEST
     ]
     return MARGIN * sigma + (median(gains) if gains else 0.0)
 

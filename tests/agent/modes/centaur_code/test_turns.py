@@ -1,12 +1,12 @@
 """Whose turn it is: baseline and promising structures are tuned first, then what each has earned decides."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import pytest
 
 from agent.modes.centaur_code.lineage import Lineage
-from agent.modes.centaur_code.turns import MARGIN, N_MOST, N_REQUIRED, TurnRule, margin
+from agent.modes.centaur_code.turns import MARGIN, N_FEWEST, N_MOST, TurnRule, margin
 from agent.modes.proposer import Context
 from agent.trials.hybrid.turn import TurnChoice, TurnKind
 from agent.trials.trial import KeepState, Status, Trial
@@ -22,8 +22,18 @@ def seen(trials: Sequence[Trial], pending: Sequence[Trial] = (), number: int | N
     return replace(made, sigma=SIGMA, pending=tuple(pending), number=n)
 
 
-def turn(trials: Sequence[Trial], pending: Sequence[Trial] = (), *, seed: int = 0, tunables: bool = True) -> TurnChoice:
-    return TurnRule(seed, lambda _trial: tunables).turn(seen(trials, pending))
+def one_number(_trial: Trial) -> frozenset[str]:
+    return frozenset({"A"})
+
+
+def turn(
+    trials: Sequence[Trial],
+    pending: Sequence[Trial] = (),
+    *,
+    seed: int = 0,
+    tunables: Callable[[Trial], frozenset[str]] = one_number,
+) -> TurnChoice:
+    return TurnRule(seed, tunables).turn(seen(trials, pending))
 
 
 def untuned(loss: float = 3.0) -> Trial:
@@ -32,7 +42,7 @@ def untuned(loss: float = 3.0) -> Trial:
 
 def start(loss: float = 3.0) -> list[Trial]:
     """Return a baseline whose numbers have been tuned, in trials -4 to -1, without a gain."""
-    return [untuned(loss), *(tuned(-n, 0, 9.0) for n in range(N_REQUIRED, 0, -1))]
+    return [untuned(loss), *(tuned(-n, 0, 9.0) for n in range(N_FEWEST, 0, -1))]
 
 
 def test_the_baseline_is_tuned_before_the_first_structure_and_for_as_long_as_it_moves() -> None:
@@ -40,13 +50,34 @@ def test_the_baseline_is_tuned_before_the_first_structure_and_for_as_long_as_it_
     for n in range(1, N_MOST + 1):
         found = turn(trials)
         assert (found.kind, found.tunes, found.is_required) == (TurnKind.NUMBERS, 0, True)
-        assert ("the baseline comes first" if n <= N_REQUIRED else "still improves the baseline") in found.why
+        assert ("the baseline comes first" if n <= N_FEWEST else "still improves the baseline") in found.why
         assert f"tuning trial {n} of" in found.why
         trials.append(tuned(n, 0, 3.0 - 2 * SIGMA * n, kept=True))
     assert turn(trials).kind is TurnKind.STRUCTURE
     assert "no structure has been tried" in turn(trials).why
     assert turn(trials, [replace(structure(13, 2.0), outcome=None)]).kind is TurnKind.STRUCTURE
     assert not turn([untuned(), *(tuned(n, 0, 3.0 - SIGMA * n / 5, kept=True) for n in range(1, 5))]).is_required
+
+
+def test_each_number_that_is_new_in_a_script_gets_a_trial_up_to_twelve() -> None:
+    old, new = frozenset(f"OLD_{n}" for n in range(14)), frozenset(f"NEW_{n}" for n in range(6))
+
+    def names(trial: Trial) -> frozenset[str]:
+        return old | new if trial.number else old
+
+    def n_required(trials: list[Trial], tunes: int) -> int:
+        for n in range(20):
+            found = turn(trials, tunables=names)
+            if not found.is_required:
+                return n
+            assert found.tunes == tunes
+            trials.append(tuned(100 + len(trials), tunes, 9.0))
+        raise AssertionError
+
+    trials = [untuned()]
+    assert n_required(trials, 0) == N_MOST
+    trials.append(structure(50, 2.9, kept=True))
+    assert n_required(trials, 50) == len(new)
 
 
 def test_with_several_workers_the_first_structure_waits_for_four_results_of_the_baseline() -> None:
@@ -58,7 +89,7 @@ def test_with_several_workers_the_first_structure_waits_for_four_results_of_the_
 @pytest.mark.parametrize(("loss", "kept"), [(2.9, True), (3.0 + 2.9 * SIGMA, False)])
 def test_a_structure_that_is_better_or_within_the_margin_gets_four_tuning_trials(loss: float, kept: bool) -> None:
     trials = [*start(), structure(1, loss, kept=kept)]
-    for n in range(N_REQUIRED):
+    for n in range(N_FEWEST):
         found = turn(trials)
         assert (found.kind, found.tunes, found.is_required) == (TurnKind.NUMBERS, 1, True)
         assert f"tuning trial {n + 1} of at least 4" in found.why
@@ -68,7 +99,7 @@ def test_a_structure_that_is_better_or_within_the_margin_gets_four_tuning_trials
 
 def test_trials_in_flight_count_so_that_several_workers_tune_at_once_and_no_more_than_that() -> None:
     trials = [*start(), structure(1, 2.9, kept=True)]
-    pending = [replace(tuned(2 + n, 1, 4.0), outcome=None) for n in range(N_REQUIRED)]
+    pending = [replace(tuned(2 + n, 1, 4.0), outcome=None) for n in range(N_FEWEST)]
     assert turn(trials, pending[:3]).is_required
     assert not turn(trials, pending).is_required
 
@@ -86,7 +117,7 @@ def test_another_structure_is_not_tuned(other: Trial) -> None:
 
 
 def test_without_numbers_every_turn_is_a_structure() -> None:
-    found = turn([*start(), structure(1, 2.9, kept=True)], tunables=False)
+    found = turn([*start(), structure(1, 2.9, kept=True)], tunables=lambda _trial: frozenset())
     assert (found.kind, found.tunes) == (TurnKind.STRUCTURE, None)
     assert "no number to tune" in found.why
 
@@ -107,7 +138,7 @@ def test_after_a_long_stretch_without_gain_the_numbers_of_the_incumbent_come_fir
         found = turn(trials, seed=seed)
         assert (found.kind, found.tunes, found.is_required) == (TurnKind.NUMBERS, 0, False)
         assert f"{stretch.n_trials} trials without a gain" in found.why
-    searched = [*trials, *(tuned(30 + n, 0, 5.0, is_required=False) for n in range(N_REQUIRED))]
+    searched = [*trials, *(tuned(30 + n, 0, 5.0, is_required=False) for n in range(N_FEWEST))]
     assert {turn(searched, seed=seed).kind for seed in range(40)} == {TurnKind.STRUCTURE, TurnKind.NUMBERS}
     assert "drawn" in turn(searched).why
     gained = [*trials, structure(30, 2.5, kept=True), *(tuned(30 + n, 30, 5.0) for n in range(1, 5))]
@@ -116,7 +147,7 @@ def test_after_a_long_stretch_without_gain_the_numbers_of_the_incumbent_come_fir
 
 
 def share_of_structure(trials: Sequence[Trial]) -> float:
-    kinds = [TurnRule(0, lambda _trial: True).turn(seen(trials, number=n)).kind for n in range(100, 500)]
+    kinds = [TurnRule(0, one_number).turn(seen(trials, number=n)).kind for n in range(100, 500)]
     return sum(kind is TurnKind.STRUCTURE for kind in kinds) / len(kinds)
 
 
@@ -133,7 +164,7 @@ def test_the_turn_goes_more_often_to_what_has_earned_more_per_device_second() ->
 def test_a_gain_within_the_noise_earns_nothing() -> None:
     def earned(loss: float) -> float:
         trials = [*start(), structure(1, 2.99, kept=True), tuned(2, 1, loss, kept=True, is_required=False)]
-        return TurnRule(0, lambda _trial: True).arms(Lineage(trials), seen(trials))[1].sigmas
+        return TurnRule(0, one_number).arms(Lineage(trials), seen(trials))[1].sigmas
 
     assert earned(2.99 - 0.9 * SIGMA) == 0
     assert earned(2.99 - 3 * SIGMA) == pytest.approx(2.0)
