@@ -17,7 +17,7 @@ from tests.kill_anywhere.killed_runs import Zygote
 MADE = Path(__file__).parent / "fixtures" / "runs-2026-11-22"
 FINISHED = ("slow", "paper", "tpe4")
 SINCE = (
-    *("published", "pool", "why_only_repeated", "slices", "spent"),
+    *("published", "pool", "why_only_repeated", "slices", "spent", "turns"),
     *("messages", "refused_submissions", "script", "script_is_cut", "log", "version", "metric"),
 )
 """Keys of documents that earlier versions did not print."""

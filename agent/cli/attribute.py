@@ -68,7 +68,7 @@ def attribute(
         say(f"interrupted; continue with `agent attribute {stored.run_id}`")
         raise
     if json_:
-        print_json(to_json(attributed, stored.run_id))
+        print_json(to_json(attributed, stored.run_id, stored.history))
         return
     print("\n" + "\n".join([*lines(attributed, stored.run_id, stored.metric), *turn_lines(stored.history)]))
     if attributed.minimal is not None:

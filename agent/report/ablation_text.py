@@ -1,15 +1,18 @@
 """The result of an attribution as text, as a JSON document and as a table for the page."""
 
+from dataclasses import asdict
 from typing import Any
 
 from agent.analysis.ablation_chain import ChangeFinding, ChangeVerdict
 from agent.analysis.ablation_elimination import CLEAR, Attribution
 from agent.analysis.ablation_log import Attributed
 from agent.edits.line_diff import n_changed_lines
+from agent.report.json_documents import turns_of
 from agent.report.run_summary import hidden
 from agent.report.table import Table
 from agent.text import plural
 from agent.trials.budget import duration
+from agent.trials.history import History
 from agent.trials.keeping.noise import Noise
 from agent.trials.metric import Metric
 
@@ -81,8 +84,11 @@ def conclusion(attributed: Attributed, run_id: str, metric: Metric) -> list[str]
     return [_compared(found, metric), *_offer(attributed, run_id)]
 
 
-def to_json(attributed: Attributed, run_id: str) -> dict[str, Any]:
-    """Return the JSON document that `--json` prints; losses are minimised, and effects are differences of losses."""
+def to_json(attributed: Attributed, run_id: str, history: History) -> dict[str, Any]:
+    """Return the JSON document that `--json` prints; losses are minimised, and effects are differences of losses.
+
+    `history` is that of the run.
+    """
     found = attributed.found
     readings = {"whole": found.whole_reading, "minimal": found.minimal_reading}
     return {
@@ -105,6 +111,7 @@ def to_json(attributed: Attributed, run_id: str) -> dict[str, Any]:
         "train_seconds": attributed.readings.train_seconds,
         "sigma": found.noise.sigma,
         "repeats_tell_noise": not found.noise.is_unobservable,
+        "turns": [asdict(share) for share in turns_of(history)],
     }
 
 

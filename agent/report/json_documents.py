@@ -11,6 +11,7 @@ from agent.report.documents.trials import (
     ResultFields,
     SpentDocument,
     TrialDocument,
+    TurnShareDocument,
 )
 from agent.report.slices import PoolSize, published, why_repeated
 from agent.task.score_kinds import is_self_reported
@@ -18,6 +19,7 @@ from agent.text import one_line
 from agent.trials.added_lines import AddedLines
 from agent.trials.budget import Ledger
 from agent.trials.history import History
+from agent.trials.hybrid.turn_shares import turn_shares
 from agent.trials.keeping.keep_rule import KeepPolicy
 from agent.trials.metric import Metric
 from agent.trials.repeat import Repeat
@@ -55,8 +57,23 @@ def result_json(history: History, keeper: KeepPolicy, pool: PoolSize | None = No
             why_only_repeated=(why_repeated(history, keeper) or None) if has_result else None,
             pool=size,
             spent=SpentDocument(**asdict(Ledger.of(history.results))),
+            turns=turns_of(history),
         )
     )
+
+
+def turns_of(history: History) -> list[TurnShareDocument]:
+    """Return the parts of structure and of numbers in the gain of a run; nothing for a run of another mode."""
+    return [
+        TurnShareDocument(
+            kind=share.kind.value,
+            trials=share.n_trials,
+            kept=share.n_kept,
+            gain=share.gain,
+            device_seconds=share.seconds,
+        )
+        for share in turn_shares(history)
+    ]
 
 
 def repeat_json(repeat: Repeat, metric: Metric) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from agent.report.documents.trials import (
     ResultFields,
     SliceDocument,
     TrialDocument,
+    TurnShareDocument,
 )
 
 
@@ -178,6 +179,8 @@ class AttributionDocument(Document):
     train_seconds: float
     sigma: float
     repeats_tell_noise: bool
+    turns: list[TurnShareDocument]
+    """The parts of structure and of numbers in the recorded gain (mode centaur-code); empty in other modes."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -199,6 +199,22 @@ class SpentDocument(Document):
 
 
 @dataclass(frozen=True, kw_only=True)
+class TurnShareDocument(Document):
+    """The part of one kind of turn in a run of mode centaur-code, as it was recorded: no run tests this division."""
+
+    kind: str
+    """structure: edits of the script; numbers: its constants, which the searcher chose."""
+    trials: int
+    """Trials that have ended, the baseline not counted."""
+    kept: int
+    """Those that were kept and not rolled back."""
+    gain: float
+    """Decrease of the loss by the kept trials; may be negative. Both kinds add up to the gain of the run."""
+    device_seconds: float
+    """Training as charged, and rehearsals."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class ResultFields:
     """The result of a run, and what supports it."""
 
@@ -217,3 +233,5 @@ class ResultFields:
     """Why gains are repeated and not confirmed; null: they are confirmed."""
     pool: PoolDocument | None
     spent: SpentDocument
+    turns: list[TurnShareDocument]
+    """The parts of structure and of numbers in the gain (mode centaur-code); empty in other modes."""

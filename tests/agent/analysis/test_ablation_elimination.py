@@ -15,6 +15,7 @@ from agent.edits.assignments import Assignments, all_constants
 from agent.edits.edit import Edit, Unchanged, WholeFile
 from agent.report.ablation_text import conclusion, lines, remarks, to_json
 from agent.search.constraints.constraint import Constraint, read_constraint
+from agent.trials.history import History
 from agent.trials.keeping.keep_rule import HELD_OUT_SEED, KeepPolicy, KeepRule
 from agent.trials.metric import Metric
 from agent.trials.trial import Origin, Outcome, Proposal, Status, Trial
@@ -293,7 +294,7 @@ def test_repeats_of_a_script_that_follows_no_seed_give_no_error_bar() -> None:
     said = lines(told, "r", Metric())
     assert not any(" ± " in line for line in said)
     assert any("no ±, and verdicts use a guess" in line and "TRAIN_SEED" in line for line in said)
-    document = to_json(told, "r")
+    document = to_json(told, "r", History([]))
     assert not document["repeats_tell_noise"]
     assert (document["difference_error"], document["held_out"]["whole"]["error"]) == (None, None)
     assert [change["error"] for change in document["changes"]] == [None, None]
