@@ -13,6 +13,7 @@ from agent.modes.searchers import build_searcher, host_named
 from agent.search.cmaes import CMAESearcher, CMAState
 from agent.search.memory_model import MemoryEstimate, MemoryEstimator
 from agent.search.searcher import HintedSearcher, HostSearcher, Searcher
+from agent.search.space import SearchSpace
 from agent.store.run_config import RunConfig
 from agent.task.task import Task
 from agent.trials.trial import Origin, Outcome, Proposal, Status, Trial
@@ -115,13 +116,26 @@ class SearcherReplay:
 
     For a point that has run before, the searcher gets the known loss at once and is asked for another point: a second
     run would only draw the noise again. A point that will surely not fit in memory is reported as failed, up to a
-    limit: CMA-ES would shrink to nothing on failures that never ran. Beyond it such points are discarded. A resumed
-    run meets the same points at the same trials, and searches once for each trial.
+    limit: CMA-ES would shrink to nothing on failures that never ran. Beyond it such points are discarded. Once no point
+    of a space of levels is left, the searcher is asked no more. A resumed run meets the same points at the same trials,
+    and searches once for each trial.
     """
 
-    def __init__(self, searcher: Searcher, memory: MemoryEstimator | None = None) -> None:
-        """`searcher` and `memory`: new; they learn from the journal."""
+    def __init__(
+        self,
+        searcher: Searcher,
+        memory: MemoryEstimator | None = None,
+        is_repeated: Callable[[int, Params], bool] = lambda _number, _point: False,
+    ) -> None:
+        """Prepare.
+
+        Args:
+            searcher: a new one, which learns from the journal; `memory` too.
+            is_repeated: whether other trials, which the context lacks, have run the script that the trial of this
+                number would run with this point.
+        """
         self._searcher = searcher
+        self._is_repeated = is_repeated
         self._experience = TriedConfigurations(memory)
         self._n_replayed = 0  # trials whose points have been asked for
         self._n_reported = 0  # of the context's finished trials
@@ -139,7 +153,7 @@ class SearcherReplay:
             self._follow(trial, context)
         self._n_replayed = context.number
         self._report(context, len(context.trials))
-        return self._found(context.number)
+        return self._found(context.number, context.space)
 
     def estimate(self, params: Params) -> MemoryEstimate | None:
         """Return the memory that `params` will need; None while there is no estimate."""
@@ -148,7 +162,7 @@ class SearcherReplay:
     def _follow(self, trial: Trial, context: Context) -> None:
         """Ask for the point of a trial that has been proposed, as when it was proposed."""
         if trial.proposal.origin in OF_A_SEARCH:
-            self._found(trial.number)
+            self._found(trial.number, context.space)
         if trial.proposal.refused is None and (params := params_of(trial, context)) is not None:
             self._running[trial.number] = _key(params)
 
@@ -181,17 +195,17 @@ class SearcherReplay:
         self._running.pop(trial.number, None)
         self._experience.observe(trial, context)
 
-    def _found(self, number: int) -> CheckedPoint:
+    def _found(self, number: int, space: SearchSpace | None) -> CheckedPoint:
         """Return the point for `number`. It is searched for once: a second search would use up more points."""
         if number not in self._points:
-            self._points[number] = self._look(number)
+            self._points[number] = self._look(number, space)
         return self._points[number]
 
-    def _look(self, number: int) -> CheckedPoint:
-        n_hopeless = 0
-        for _ in range(MAX_SKIPPED):
+    def _look(self, number: int, space: SearchSpace | None) -> CheckedPoint:
+        n_skipped = n_hopeless = 0
+        while n_skipped < MAX_SKIPPED:
             point = self._searcher.ask(number)
-            if _key(point) in self._running.values() or _key(point) in self._unwanted:
+            if self._is_unwanted(number, point):
                 self._searcher.discard(number)
             elif self._experience.has_run(point):
                 self._searcher.tell(number, point, self._experience.loss(point))
@@ -200,12 +214,31 @@ class SearcherReplay:
                 n_hopeless += 1
             else:
                 return CheckedPoint(point)
+            n_skipped += 1
+            if n_skipped == 1 and space is not None and self._is_used_up(number, space):
+                break
         states = ["have run before", *["are running"] * bool(self._running), *["are refused"] * bool(self._unwanted)]
         known = " or ".join(states)
+        if n_skipped < MAX_SKIPPED:
+            return CheckedPoint(point, Status.DUPLICATE, f"no point of the search space is left: all {known}")
         why = {0: known, MAX_SKIPPED: "will not fit in memory"}
         both = f"{known} ({MAX_SKIPPED - n_hopeless}) or will not fit in memory ({n_hopeless})"
         reason = f"the searcher proposed {MAX_SKIPPED} points in a row that {why.get(n_hopeless, both)}"
         return CheckedPoint(point, Status.NO_PROPOSAL if n_hopeless else Status.DUPLICATE, reason)
+
+    def _is_unwanted(self, number: int, point: Params) -> bool:
+        """Return whether a point is in flight, was refused by a person, or is the script of another trial."""
+        key = _key(point)
+        return key in self._running.values() or key in self._unwanted or self._is_repeated(number, point)
+
+    def _is_used_up(self, number: int, space: SearchSpace) -> bool:
+        """Return whether no point is left. The time grows with the number of known points, not of all points."""
+        n_points = 0
+        for point in space.all_points():
+            if not self._experience.has_run(point) and not self._is_unwanted(number, point):
+                return False
+            n_points += 1
+        return n_points > 0
 
     def _skip_hopeless(self, number: int, point: Params) -> None:
         if self._n_hopeless_reports < MAX_HOPELESS_REPORTS:

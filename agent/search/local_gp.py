@@ -29,7 +29,7 @@ from agent.search.gaussian_process import (
     is_modelled,
     training_data,
 )
-from agent.search.local_search import TriedPoints, first_untaken, key_of, mutant
+from agent.search.local_search import Key, TriedPoints, first_untaken, key_of, mutant
 from agent.search.searcher import PendingPoints
 from agent.search.space import SearchSpace
 
@@ -68,6 +68,7 @@ class LocalGPSearcher:
         self._n_fitted = 0
         self._with_others = with_others
         self._pending: PendingPoints[Params] = PendingPoints()
+        self._discarded: set[Key] = set()  # points that were useless
 
     def ask(self, number: int) -> Params:
         return self._pending.ask(number, self._step)
@@ -78,7 +79,8 @@ class LocalGPSearcher:
         self._tried.add(params, loss)
 
     def discard(self, number: int) -> None:
-        self._pending.take(number)
+        if (point := self._pending.take(number)) is not None:
+            self._discarded.add(key_of(point))
 
     def release(self, number: int) -> None:
         self._pending.release(number)
@@ -111,8 +113,8 @@ class LocalGPSearcher:
 
     def _candidates(self, n_wanted: int) -> Iterator[Params]:
         """Yield up to `n_wanted` steps from the best point, untried ones if any are found."""
-        n_found, in_flight = 0, self._pending.in_flight
-        taken = self._tried.keys | {key_of(params) for params in in_flight}
+        n_found = 0
+        taken = self._tried.keys | self._discarded | {key_of(params) for params in self._pending.in_flight}
         for _ in range(N_DRAWS):
             params = self._space.decode(self._drawn(is_screened=n_wanted > 1))
             feasible = self._feasible.near(params)
@@ -123,7 +125,7 @@ class LocalGPSearcher:
                 return
         if not n_found:
             params = self._feasible.nearest(params, taken | {key_of(self._tried.best)})
-            yield first_untaken(self._space, taken, params) if in_flight else params
+            yield first_untaken(self._space, taken, params)
 
     def _drawn(self, *, is_screened: bool) -> NDArray[np.float64]:
         """Return a change of the best point or of a mix, shape (n_dims,), in the unit cube."""

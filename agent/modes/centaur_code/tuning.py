@@ -14,7 +14,7 @@ is the best linear prediction of the gap under the other. A gap below zero count
 under this script never replaces its own best point.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 from agent.edits.assignments import Assignments
@@ -29,7 +29,7 @@ from agent.search.local_gp import LocalGPSearcher
 from agent.search.local_search import key_of
 from agent.search.searcher import Searcher
 from agent.search.space import SearchSpace
-from agent.trials.trial import Origin, Status, Trial
+from agent.trials.trial import Origin, Trial
 
 RHO = 0.5
 """The correlation that is assumed between the effects of the numbers under a script and under an edit of it.
@@ -38,7 +38,6 @@ Half way between no information and the same script; nobody has measured it. A w
 trials of the script itself outweigh the ancestors in the Gaussian process near the best point.
 """
 N_GENERATIONS = 3  # RHO ** 4 would leave 6 % of a gap
-MAX_REPEATED = 100  # points in a row that other trials have run, after which the next one is proposed all the same
 
 
 class Tuner:
@@ -62,7 +61,7 @@ class Tuner:
         self._start = own_point(self.source, space)
         known = _of_ancestors(structure.base, space, self._start, context, scripts)
         searcher = LocalGPSearcher(space, self._start, seed * 100_003 + structure.number)
-        self._replay = SearcherReplay(_Informed(searcher, known, self._is_repeated))
+        self._replay = SearcherReplay(_Informed(searcher, known), is_repeated=self._is_repeated)
         self._others: list[tuple[int, str]] = []  # trials of other structures: number, fingerprint
         self._numbers: list[int] = []  # of the base, of the tuning trials and of the next one
 
@@ -80,10 +79,7 @@ class Tuner:
             for trial in (*context.trials, *context.pending)
             if trial.number not in own and trial.proposal.refused is None
         ]
-        found = self._replay.find(self._as_own_run(structure, context))
-        if found.refused is None and self._is_repeated(len(own), found.point):
-            return replace(found, refused=Status.DUPLICATE, reason="the searcher found only scripts that have run")
-        return found
+        return self._replay.find(self._as_own_run(structure, context))
 
     def _is_repeated(self, nth: int, point: Params) -> bool:
         """Return whether an earlier trial of another structure has the script that tuning trial `nth` would run."""
@@ -111,22 +107,14 @@ class Tuner:
 
 
 class _Informed:
-    """A searcher that learns `known` right after the base's loss, and skips points that are repeated."""
+    """A searcher that learns `known` right after the base's loss."""
 
-    def __init__(
-        self, searcher: Searcher, known: Sequence[tuple[Params, float]], is_repeated: Callable[[int, Params], bool]
-    ) -> None:
-        """`known`: points with their assumed losses; `is_repeated`: of the number of a trial and its point."""
+    def __init__(self, searcher: Searcher, known: Sequence[tuple[Params, float]]) -> None:
+        """`known`: points with their assumed losses."""
         self._searcher = searcher
         self._known = known
-        self._is_repeated = is_repeated
 
     def ask(self, number: int) -> Params:
-        for _ in range(MAX_REPEATED):
-            point = self._searcher.ask(number)
-            if not self._is_repeated(number, point):
-                break
-            self._searcher.discard(number)
         return self._searcher.ask(number)
 
     def tell(self, number: int, params: Params, loss: float | None) -> None:

@@ -135,7 +135,7 @@ def test_pitfall_13_no_configuration_runs_twice(build: Callable[[], Searcher]) -
     executed = [t.proposal.params["DEPTH"] for t in trials if t.proposal.params and t.status and t.status.ran]
     assert sorted(executed) == [1, 3, 4, 5]  # 2 is the baseline
     assert [t.status for t in trials[5:]] == [Status.DUPLICATE] * 2
-    assert trials[5].proposal.reason == "the searcher proposed 100 points in a row that have run before"
+    assert trials[5].proposal.reason == "no point of the search space is left: all have run before"
 
 
 class Recording:
@@ -234,7 +234,7 @@ def test_a_small_space_whose_points_are_all_refused_has_nothing_to_propose() -> 
     last = proposer.propose(context(trials, TINY))
     assert (last.refused, last.reason) == (
         Status.DUPLICATE,
-        "the searcher proposed 100 points in a row that have run before or are refused",
+        "no point of the search space is left: all have run before or are refused",
     )
 
 

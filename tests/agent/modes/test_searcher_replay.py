@@ -8,6 +8,7 @@ from agent.edits.edit import Params, Unchanged
 from agent.modes.numeric import MAX_HOPELESS_REPORTS, NumericProposer, SearcherReplay
 from agent.modes.proposer import Context
 from agent.search.cmaes import DEFAULTS, CMAESearcher
+from agent.search.local_gp import LocalGPSearcher
 from agent.search.local_search import LocalSearcher
 from agent.search.memory_model import MemoryEstimate, MemoryEstimator
 from agent.search.random_search import RandomSearcher
@@ -25,6 +26,7 @@ SEARCHERS: dict[str, Callable[[SearchSpace], Searcher]] = {
     "random": lambda space: RandomSearcher(space, 0),
     "cma-es": lambda space: CMAESearcher(space, START, 0),
     "local": lambda space: LocalSearcher(space, START, 0),
+    "local-gp": lambda space: LocalGPSearcher(space, START, 0),
 }
 
 
@@ -129,3 +131,40 @@ def test_what_is_found_for_a_trial_is_found_once() -> None:
     trials = [finished(0, Proposal(Origin.BASELINE, "baseline", Unchanged(), params=START))]
     catch_up = SearcherReplay(CMAESearcher(WIDE, START, 0), Fits(lambda params: False))
     assert catch_up.find(context(trials, WIDE)) is catch_up.find(context(trials, WIDE))
+
+
+class Counted(LocalGPSearcher):
+    """Counts how often it is asked."""
+
+    n_asked = 0
+
+    def ask(self, number: int) -> Params:
+        self.n_asked += 1
+        return super().ask(number)
+
+
+def test_local_gp_tries_all_points_of_a_small_space_and_is_then_asked_once_a_trial() -> None:
+    """It was asked a hundred times for each trial after that, and told the same losses again each time."""
+    searcher = Counted(GRID, START, 0)
+    trials = run(in_one_go(searcher), GRID, 12)
+    assert {str(trial.proposal.params) for trial in trials} == {str(point) for point in GRID.all_points()}
+    n_before = searcher.n_asked
+    trials = run(in_one_go(searcher := Counted(GRID, START, 0)), GRID, 15)
+    assert [trial.status for trial in trials[12:]] == [Status.DUPLICATE] * 3
+    assert {trial.proposal.reason for trial in trials[12:]} == {
+        "no point of the search space is left: all have run before"
+    }
+    assert searcher.n_asked == n_before + 3
+
+
+def test_a_point_that_a_person_refused_does_not_hide_the_others_of_a_small_space() -> None:
+    searcher, points = LocalGPSearcher(GRID, START, 0), list(GRID.all_points())
+    told: list[Params] = []
+    for number in range(30):
+        point = searcher.ask(number)
+        if point == points[0]:
+            searcher.discard(number)
+        else:
+            searcher.tell(number, point, loss(point))
+            told.append(point)
+    assert all(point in told for point in points[1:])
