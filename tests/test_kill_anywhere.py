@@ -56,6 +56,7 @@ OPTIONS = {
     "tpe": [],
     "local-gp": [],
     "centaur": ["--llm-warmup", "1", "--llm-share", "0.6"],
+    "centaur on local-gp": ["--host", "local-gp", "--llm-warmup", "1", "--llm-share", "0.6"],
     "code-edit": [],
     "centaur-code": [],
 }
@@ -74,15 +75,16 @@ class KilledRuns:
         *,
         variables: Mapping[str, str] | None = None,
     ) -> None:
-        """`variables` of the environment, for each command."""
+        """`mode`: one of OPTIONS; `variables` of the environment, for each command."""
         self._warm = warm
         self._folder = warm.folder / f"{mode} {seed}"
         self._folder.mkdir()
         self._chance = chance
-        self._begin = ["run", "--task", str(INSTANT), "--mode", mode, "--trials", str(TRIALS), "--name", "r"]
+        name = mode.partition(" ")[0]
+        self._begin = ["run", "--task", str(INSTANT), "--mode", name, "--trials", str(TRIALS), "--name", "r"]
         self._begin += [*OPTIONS[mode], *options]
         self._variables = dict(variables or {})
-        replies = {"centaur": POINTS, "code-edit": EDITS, "centaur-code": STRUCTURES}.get(mode)
+        replies = {"centaur": POINTS, "code-edit": EDITS, "centaur-code": STRUCTURES}.get(name)
         if replies is not None and "--model" not in options:
             recording = self._folder / "replies.jsonl"
             recording.write_text("".join(json.dumps({"reply": reply}) + "\n" for reply in replies))

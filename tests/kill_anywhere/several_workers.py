@@ -44,13 +44,15 @@ def n_in_flight(lines: list[bytes]) -> int:
 
 
 def check_whole(agent: Zygote, run_id: str, n_trials: int) -> None:
-    """Check that each trial of a finished run has one start, one end and one commit, and that `log --verify` agrees."""
+    """Check a finished run: each trial has one start, one end, one commit and a script of its own; `log --verify`."""
     runs = agent.runs
     lines = lines_of(runs.run(run_id).journal)
     assert numbers(lines, "started") == list(range(n_trials))
     assert sorted(numbers(lines, "finished")) == list(range(n_trials))
     history, repo = read_history(runs.run(run_id).journal), TrialRepo(runs.repo)
     assert history.repeating is None
+    ran = [trial.proposal.fingerprint for trial in history.trials[1:] if trial.proposal.refused is None]
+    assert len(set(ran)) == len(ran)
     assert sorted(repo.tags(run_id)) == list(range(n_trials))
     assert history.incumbent is not None
     assert repo.branch(run_id) == repo.tag(run_id, history.incumbent.number)

@@ -29,6 +29,7 @@ from agent.trials.events import TrialFinished, TrialStarted
 from agent.trials.keeping.keep_rule import KeepPolicy, KeepRule
 from agent.trials.repeat import Repeat
 from agent.trials.trial import Origin, Proposal, Status, Trial
+from tests.agent.run.hybrids import centaur_on
 from tests.agent.run.simulated import (
     DyingJournal,
     Killed,
@@ -42,7 +43,7 @@ from tests.full_disk import fill
 
 OpenRunWith = Callable[..., Run]
 SEARCHERS = ("random", "cma-es", "local", "local-gp", "tpe")
-MODES = (*SEARCHERS, "scripted")
+MODES = (*SEARCHERS, "centaur on local-gp", "scripted")
 N_TRIALS = 11
 TWO_TIER = KeepRule(paired=True, sigma=0.01)
 
@@ -64,6 +65,8 @@ class Scripted:
 def proposer_of(mode: str, task: Task, seed: int) -> Proposer:
     if mode == "scripted":
         return Scripted(seed)
+    if mode == "centaur on local-gp":
+        return centaur_on("local-gp", task, seed)
     assert task.space is not None
     return NumericProposer(build_searcher(mode, task.space, task.defaults, seed))
 
