@@ -57,13 +57,13 @@ class OnCluster:
 
     def start(self, *argv: str) -> "subprocess.Popen[str]":
         """Start `agent ARGV` in a process of its own, whose output goes to a file."""
-        with (self.folder / "said").open("a") as said:
+        with (self.folder / "said").open("a") as output:
             process = subprocess.Popen(
                 [sys.executable, "-m", "agent", *argv],
                 cwd=self.folder,
                 env=self.env,
-                stdout=said,
-                stderr=said,
+                stdout=output,
+                stderr=output,
                 text=True,
             )
         self._started.append(process)

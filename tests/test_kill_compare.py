@@ -69,9 +69,9 @@ class KilledComparison:
         for run in RUNS:
             check_whole(self._now, run, N_TRIALS)
         assert self._now.agent("compare", "c", "--json") == 0, self._now.said
-        told = json.loads(self._now.said)
-        assert told["done"] is True
-        assert told["ledger"]["trials"] == len(RUNS) * N_TRIALS
+        document = json.loads(self._now.said)
+        assert document["done"] is True
+        assert document["ledger"]["trials"] == len(RUNS) * N_TRIALS
         self._now = self._fresh()
 
     def _fresh(self) -> Zygote:

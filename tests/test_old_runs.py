@@ -44,7 +44,7 @@ def json_of(place: Zygote, *argv: str) -> Any:
 
 
 @pytest.mark.parametrize("run", FINISHED)
-def test_a_finished_run_says_what_it_said_then(old: Zygote, run: str) -> None:
+def test_a_finished_run_prints_what_it_printed_then(old: Zygote, run: str) -> None:
     expected = MADE / "expected" / run
     shown = json.loads((expected / "show.json").read_text())
     for name, argv in ("log", ["log", run]), ("best", ["best", run]), ("show", ["show", f"{run}/{shown['number']}"]):
@@ -56,8 +56,8 @@ def test_a_finished_run_says_what_it_said_then(old: Zygote, run: str) -> None:
     assert old.agent("log", run, COLUMNS="120") == 0, old.said
     assert "; gains are repeated, not confirmed\n" in old.said
     then = without_machine(words_now((expected / "log.txt").read_text()))
-    said = re.sub(r"^re-introduced: .*\n", "", old.said, flags=re.MULTILINE)
-    now = without_machine(said.replace("; gains are repeated, not confirmed", ""))
+    output = re.sub(r"^re-introduced: .*\n", "", old.said, flags=re.MULTILINE)
+    now = without_machine(output.replace("; gains are repeated, not confirmed", ""))
     assert as_cut_then(without_times(now), then) == then
 
 
@@ -123,9 +123,9 @@ def as_cut_then(now: str, then: str) -> str:
     return "".join(f"{line[: len(cut) - 1] + '…' if cut.endswith('…') else line}\n" for line, cut in pairs)
 
 
-def without_machine(said: str) -> str:
+def without_machine(output: str) -> str:
     """Leave out the line that counts what the machine did: it counted corrected losses, too."""
-    return re.sub(r"^machine: .*\n", "", said, flags=re.MULTILINE)
+    return re.sub(r"^machine: .*\n", "", output, flags=re.MULTILINE)
 
 
 @pytest.mark.parametrize("run", [*FINISHED, "cut", "cut-short"])
@@ -211,14 +211,14 @@ def test_an_old_attribution_is_written_and_exported_without_running_anything(old
         subprocess.run(["git", *command], cwd=own, check=True, env={"PATH": os.environ["PATH"], **who})
     assert old.agent("export", "slow", "--minimal", "--to", str(own), "--branch", "tonight") == 0, old.said
     assert "1 commit" in old.said
-    said = json_of(old, "attribute", "slow", "--seeds", "2", *ACCEPTED)
+    document = json_of(old, "attribute", "slow", "--seeds", "2", *ACCEPTED)
     names = [name for name in expected if name != "commit"]
-    is_alike = all(said[name] == expected[name] for name in ("runs", "sigma"))
+    is_alike = all(document[name] == expected[name] for name in ("runs", "sigma"))
     if is_alike:  # this is the machine, or one like it, on which it was made
-        assert {name: said[name] for name in names} == {name: expected[name] for name in names}
-    assert Path(said["patch"]).read_text() == (MADE / "expected" / "slow" / "minimal.patch").read_text()
+        assert {name: document[name] for name in names} == {name: expected[name] for name in names}
+    assert Path(document["patch"]).read_text() == (MADE / "expected" / "slow" / "minimal.patch").read_text()
     branch = subprocess.run(["git", "show", "tonight:train.py"], cwd=own, capture_output=True, text=True, check=True)
-    assert branch.stdout == Path(said["minimal"]).read_text()
+    assert branch.stdout == Path(document["minimal"]).read_text()
 
 
 def test_the_control_of_an_earlier_version_is_read_verified_and_resumed(old: Zygote) -> None:
@@ -236,6 +236,6 @@ def test_the_control_of_an_earlier_version_is_read_verified_and_resumed(old: Zyg
     assert [trial["origin"] for trial in json_of(old, "log", "control")["trials"]][2::2] == ["echo", "echo"]
     assert old.agent("log", "control", "--verify") == 0, old.said
     command = ["git", "-c", "safe.directory=*", "--git-dir", str(old.runs.repo), "log", "-1", "--format=%B"]
-    said = subprocess.run([*command, "control/0004"], capture_output=True, text=True, check=True).stdout
-    assert "\nMode: centaur\n" in said
-    assert "\nModel: echo\n" in said
+    output = subprocess.run([*command, "control/0004"], capture_output=True, text=True, check=True).stdout
+    assert "\nMode: centaur\n" in output
+    assert "\nModel: echo\n" in output

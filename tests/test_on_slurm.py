@@ -63,10 +63,10 @@ def test_nodes_whose_sandbox_fails_cost_attempts_and_end_the_run_only_when_all_d
         cluster.break_sandbox(node)
     stopped = on.completed("resume", "r", "--trials", "6")
     assert stopped.returncode == 4, stopped.stdout + stopped.stderr
-    said = " ".join((stopped.stdout + stopped.stderr).split())
-    assert re.search(r"trial [45] was lost 3 times in a row, on n[1-4](, n[1-4])*; at last: ", said), said
-    assert "continue with `agent resume r`" in said
-    assert "Traceback" not in said
+    output = " ".join((stopped.stdout + stopped.stderr).split())
+    assert re.search(r"trial [45] was lost 3 times in a row, on n[1-4](, n[1-4])*; at last: ", output), output
+    assert "continue with `agent resume r`" in output
+    assert "Traceback" not in output
     for node in cluster.nodes:
         cluster.mend_sandbox(node)
     resumed = on.completed("resume", "r")

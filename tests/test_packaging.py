@@ -121,10 +121,10 @@ def plain(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.slow
 def test_an_environment_with_what_the_wheel_needs_runs_the_command(plain: Path, tmp_path: Path) -> None:
     beside = [str(plain / "bin" / "python"), "-c", "import numpy, pytest"]
-    said = subprocess.run(
+    output = subprocess.run(
         beside, capture_output=True, text=True, check=False, cwd=tmp_path, env={"PATH": os.defpath}
     ).stderr
-    assert "No module named 'pytest'" in said  # what it does not need is not there
+    assert "No module named 'pytest'" in output  # what it does not need is not there
     runs_outside_the_checkout(plain, tmp_path)
 
 
@@ -247,10 +247,10 @@ def test_the_demo_of_a_plain_install_needs_nothing_else(minor: int, wheel: Path,
 def runs_outside_the_checkout(place: Path, tmp_path: Path) -> None:
     agent = [str(place / "bin" / "agent")]
     environment = {"PATH": os.defpath, "HOME": str(tmp_path)}
-    said = subprocess.run(
+    output = subprocess.run(
         [*agent, "--help"], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True
     ).stdout
-    assert "Usage: agent" in said
+    assert "Usage: agent" in output
     # The bundled task is found without a checkout: this gets as far as the model, which is an extra of its own.
     tried = subprocess.run(
         [*agent, "doctor", "--json"], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False

@@ -208,7 +208,7 @@ def test_10_the_search_starts_from_the_scripts_values_and_learns_choices() -> No
     assert chosen[-30:].count("silu") > 20
 
 
-def test_11_what_is_asked_is_what_runs_and_what_is_told() -> None:
+def test_11_what_is_proposed_is_what_runs_and_what_is_reported() -> None:
     for point in drive(cma(), 1, 30):
         assert SPACE.canonical(point) == point
         assert SPACE.decode(SPACE.encode(point)) == point

@@ -54,8 +54,8 @@ def task(tmp_path: Path) -> Path:
 def test_a_run_killed_while_the_machine_is_slow_ends_as_the_unbroken_one(warm: Zygote, task: Path) -> None:
     chance = random.Random("slow")
     runs = KilledRuns(warm, "random", 7, chance, ["--task", str(task)])
-    told = [(event["event"], event.get("trial", event.get("number"))) for event in runs.unbroken["journal"]]
-    assert told[2:7] == [("trial_started", 1), *[("attempt_voided", 1)] * 3, ("trial_finished", 1)]
+    recorded = [(event["event"], event.get("trial", event.get("number"))) for event in runs.unbroken["journal"]]
+    assert recorded[2:7] == [("trial_started", 1), *[("attempt_voided", 1)] * 3, ("trial_finished", 1)]
     while runs.n_kills < N_KILLS:
         place = chance.choice(
             ["before fsync runs/r/journal.jsonl", "after fsync runs/r/journal.jsonl", "start sandbox"]
@@ -69,21 +69,21 @@ def test_no_trial_counts_while_hogs_halve_the_machine(tmp_path: Path) -> None:
     """Busy processes at equal weight on every processor, from the second trial until an attempt is void."""
     journal = tmp_path / "runs" / "r" / "journal.jsonl"
     command = [sys.executable, "-m", "agent", "run", "--task", str(CLOCKED), "--mode", "random", "--trials", "5"]
-    with (tmp_path / "said").open("w") as said:
-        run = subprocess.Popen([*command, "--name", "r"], cwd=tmp_path, stdout=said, stderr=subprocess.STDOUT)
+    with (tmp_path / "said").open("w") as printed:
+        run = subprocess.Popen([*command, "--name", "r"], cwd=tmp_path, stdout=printed, stderr=subprocess.STDOUT)
     hogs: list[subprocess.Popen[bytes]] = []
     hogged = range(0)
     try:
         while run.poll() is None:
-            told = events(journal)
-            if not hogs and any(event["event"] == "trial_finished" and event["number"] == 1 for event in told):
+            recorded = events(journal)
+            if not hogs and any(event["event"] == "trial_finished" and event["number"] == 1 for event in recorded):
                 n_hogs = 3 * len(os.sched_getaffinity(0))
                 hogs = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(n_hogs)]
-                hogged = range(len(told), sys.maxsize)
+                hogged = range(len(recorded), sys.maxsize)
             elif hogged.stop == sys.maxsize and any(
-                event["event"] == "attempt_voided" for event in told[hogged.start :]
+                event["event"] == "attempt_voided" for event in recorded[hogged.start :]
             ):
-                hogged = range(hogged.start, len(told))
+                hogged = range(hogged.start, len(recorded))
                 for hog in hogs:
                     hog.kill()
             time.sleep(0.2)
@@ -95,9 +95,9 @@ def test_no_trial_counts_while_hogs_halve_the_machine(tmp_path: Path) -> None:
     print(output)
     if "cannot be compared here" in output or not hogs:  # it gave up before anything was done to the machine
         pytest.skip("this machine has no steady speed to begin with")
-    told = events(journal)
-    assert any(event["event"] == "attempt_voided" for event in told)
-    losses = [event["outcome"] for event in told if event["event"] == "trial_finished"]
+    recorded = events(journal)
+    assert any(event["event"] == "attempt_voided" for event in recorded)
+    losses = [event["outcome"] for event in recorded if event["event"] == "trial_finished"]
     assert all(abs(outcome["machine"].get("ratio", 1.0) - 1) < WIDEST for outcome in losses)
-    during = [told[n]["event"] for n in hogged if n < len(told)]
+    during = [recorded[n]["event"] for n in hogged if n < len(recorded)]
     assert "trial_finished" not in during[: during.index("attempt_voided")]

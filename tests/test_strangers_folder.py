@@ -203,10 +203,10 @@ def survives(place: Place, warm: Zygote, n_cases: int, seed: int) -> None:
         mutate(here / "runs" / name)
         env = {"PATH": os.environ["PATH"], "HOME": str(place.copies), "LANG": "C.UTF-8"}
         ended = warm.within(here / "said").completed(argv, here, env, at_most_seconds=MOST_SECONDS)
-        told = f"{case}: {kind} at {name}, agent {' '.join(argv)}"
-        wrong += [f"{told}: {what}" for what in faults(ended, here)]
+        where = f"{case}: {kind} at {name}, agent {' '.join(argv)}"
+        wrong += [f"{where}: {what}" for what in faults(ended, here)]
         if snapshot(place.outside) != before:
-            wrong.append(f"{told}: something outside was written")
+            wrong.append(f"{where}: something outside was written")
             break
         shutil.rmtree(here)
     assert not wrong, "\n".join(wrong)
@@ -214,9 +214,9 @@ def survives(place: Place, warm: Zygote, n_cases: int, seed: int) -> None:
 
 def faults(ended: "CompletedProcess[str]", here: Path) -> Iterator[str]:
     """Yield what a command did that it must not do, whatever it was given."""
-    said = ended.stdout + ended.stderr
-    if "Traceback" in said:
-        yield f"a traceback: {said.strip().splitlines()[-1][:200]}"
+    output = ended.stdout + ended.stderr
+    if "Traceback" in output:
+        yield f"a traceback: {output.strip().splitlines()[-1][:200]}"
     elif ended.returncode not in (0, 1, 2, 3, 4):
         yield f"it ended with {ended.returncode}"
     elif ended.returncode in (2, 4) and [line[:7] for line in ended.stderr.splitlines()][-1:] != ["error: "]:
@@ -224,12 +224,12 @@ def faults(ended: "CompletedProcess[str]", here: Path) -> Iterator[str]:
     errors = [line for line in ended.stderr.splitlines() if line.startswith("error: ")]
     if len(errors) > 1 or (errors and ended.stderr.splitlines()[-1] != errors[0]):
         yield f"more than one line: {ended.stderr[-300:]!r}"
-    hidden = sorted({character for character in said if character not in "\n\t" and is_hidden(character)})
+    hidden = sorted({character for character in output if character not in "\n\t" and is_hidden(character)})
     if hidden:
         yield f"these reach the terminal: {hidden!r}"
     written = [here / "page.html", *(here / "exported").glob("*.csv"), *(here / "exported").glob("*.py")]
     texts = [path.read_text(errors="replace") for path in written if path.is_file()]
-    if any(SECRET in text for text in (said, *texts)):
+    if any(SECRET in text for text in (output, *texts)):
         yield "a file outside was read"
     if any("<img src=x" in text for text in texts[:1] if written[0].is_file()):
         yield "markup in the page"

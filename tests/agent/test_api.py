@@ -28,13 +28,13 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 @pytest.fixture(scope="module")
-def said() -> list[str]:
+def lines() -> list[str]:
     return []
 
 
 @pytest.fixture(scope="module")
-def night(home: Path, said: list[str]) -> api.LoadedRun:
-    return api.run(INSTANT, mode="local", trials=6, name="night", runs=home / "runs", seed=3, say=said.append)
+def night(home: Path, lines: list[str]) -> api.LoadedRun:
+    return api.run(INSTANT, mode="local", trials=6, name="night", runs=home / "runs", seed=3, say=lines.append)
 
 
 def test_there_are_ten_names_and_each_function_is_typed() -> None:
@@ -46,15 +46,15 @@ def test_there_are_ten_names_and_each_function_is_typed() -> None:
 
 
 def test_a_run_is_returned_once_it_has_ended_and_its_lines_are_printed(
-    night: api.LoadedRun, home: Path, said: list[str]
+    night: api.LoadedRun, home: Path, lines: list[str]
 ) -> None:
     assert (night.name, night.mode, night.metric, night.goal) == ("night", "local", "loss", "minimise")
     assert night.path == home / "runs" / "night"
     assert [trial.number for trial in night.trials] == list(range(6))
     assert night.open_by is None
     assert night.spent.trials == 6
-    assert any(line.startswith("run night: mode local") for line in said)
-    assert "all 6 trials are done" in "\n".join(said)
+    assert any(line.startswith("run night: mode local") for line in lines)
+    assert "all 6 trials are done" in "\n".join(lines)
 
 
 def test_a_run_is_loaded_with_its_facts(night: api.LoadedRun, home: Path) -> None:

@@ -15,18 +15,18 @@ from tests.agent.report.test_headline import METRIC, Past
 from tests.made_runs import BASELINE, made_run
 
 
-@pytest.mark.parametrize(("n", "said"), [(0, "0 replies"), (1, "1 reply"), (2, "2 replies")])
-def test_only_one_thing_is_singular(n: int, said: str) -> None:
-    assert plural(n, "reply", "replies") == said
+@pytest.mark.parametrize(("n", "expected"), [(0, "0 replies"), (1, "1 reply"), (2, "2 replies")])
+def test_only_one_thing_is_singular(n: int, expected: str) -> None:
+    assert plural(n, "reply", "replies") == expected
     assert plural(n, "trial") == f"{n} trial{'' if n == 1 else 's'}"
 
 
-def test_a_run_of_one_trial_and_one_repeat_is_told_in_the_singular() -> None:
+def test_a_run_of_one_trial_and_one_repeat_is_in_the_singular() -> None:
     past = Past().trial(1.0).again(0, 1, 1.01, Purpose.BASELINE)
     assert "1 trial: 1 baseline; 1 repeat" in summary(past.history, METRIC, past.keeper)
 
 
-def test_a_page_of_one_trial_is_told_in_the_singular(tmp_path: Path) -> None:
+def test_a_page_of_one_trial_is_in_the_singular(tmp_path: Path) -> None:
     stored = made_run(tmp_path / "runs", [BASELINE])
     page = render([RunOnPage(stored, stored.task(0), {}, None)], datetime(2026, 11, 22, tzinfo=UTC))
     words = re.sub(r"<(script|style)\b.*?</\1>|<[^>]*>", " ", page, flags=re.DOTALL)

@@ -139,8 +139,8 @@ def right_by_ports(box: Sandbox, folder: Path, *, sends: bool, reads: bool) -> i
     """The same, by the local ports of connections on loopback, one address a bit."""
     first, bits = random.randrange(1_000_000), [random.getrandbits(1) for _ in range(N_BITS)]
     ran(box, folder, CHOOSE_PORTS.format(first=first, bits=bits), apart=sends)
-    told = ast.literal_eval(ran(box, folder, TELL_PORTS.format(first=first, n_bits=N_BITS), apart=reads))
-    return sum(said == bit for said, bit in zip(told, bits, strict=True))
+    all_received = ast.literal_eval(ran(box, folder, TELL_PORTS.format(first=first, n_bits=N_BITS), apart=reads))
+    return sum(received == bit for received, bit in zip(all_received, bits, strict=True))
 
 
 def arrive_by_chance(measure: Callable[[], int], n_pairs: int = N_PAIRS) -> bool:

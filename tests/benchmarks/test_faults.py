@@ -31,7 +31,7 @@ def bench(warm: Zygote) -> faults.Bench:
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )
-def test_nothing_is_lost_and_the_user_is_told(
+def test_nothing_is_lost_and_the_user_gets_the_reason(
     bench: faults.Bench, fault: Callable[[faults.Bench], faults.Row], sees: str
 ) -> None:
     row = fault(bench)

@@ -169,7 +169,7 @@ class Reader:
 def reader(pages: Pages) -> Reader:
     page = pages.opened("report", 1200)
     reading = Reader(page, address=pages.path("report").as_uri())
-    page.on("console", lambda said: reading.complaints.append(said.text))
+    page.on("console", lambda message: reading.complaints.append(message.text))
     page.on("pageerror", lambda error: reading.complaints.append(str(error)))
     page.reload()
     return reading

@@ -124,11 +124,11 @@ def test_a_library_that_was_changed_does_not_run(browser: "Browser", report: Pat
     context = browser.new_context(offline=True)
     context.set_default_timeout(PATIENCE_MS)
     reader = Reader(context.new_page())
-    reader.page.on("console", lambda said: reader.complaints.append(said.text))
+    reader.page.on("console", lambda message: reader.complaints.append(message.text))
     reader.page.goto((tmp_path / "changed.html").as_uri())
     reader.page.wait_for_function("() => document.querySelector('head > script')")
     assert reader.page.title() != "owned"
-    assert any("Content Security Policy" in said for said in reader.complaints)
+    assert any("Content Security Policy" in message for message in reader.complaints)
     reader.page.locator("#table .open", has_text="38").click()  # the rest of the page works
     playwright.expect(reader.page.locator("tr.details")).to_be_visible()
     context.close()

@@ -119,7 +119,7 @@ def live(browser: "Browser", tmp_path: Path, request: pytest.FixtureRequest) -> 
     context = browser.new_context(viewport={"width": 1200, "height": 900})
     context.set_default_timeout(PATIENCE_MS)
     found = Live(context.new_page(), RunsFolder(runs), link, process)
-    found.page.on("console", lambda said: found.complaints.append(said.text))
+    found.page.on("console", lambda message: found.complaints.append(message.text))
     found.page.on("pageerror", lambda error: found.complaints.append(str(error)))
     yield found
     context.close()
@@ -191,7 +191,7 @@ def test_the_table_of_runs_shows_a_run_that_begins(live: Live) -> None:
     assert live.complaints == []
 
 
-def test_a_run_that_vanishes_or_is_damaged_is_said_on_the_page_which_recovers(live: Live) -> None:
+def test_a_run_that_vanishes_or_is_damaged_is_reported_on_the_page_which_recovers(live: Live) -> None:
     live.open("/run/made")
     journal = live.runs.run("made").journal
     whole = journal.read_text()
@@ -208,7 +208,7 @@ def test_a_run_that_vanishes_or_is_damaged_is_said_on_the_page_which_recovers(li
     live.until_up_to_date()
 
 
-def test_a_server_that_ends_is_said_on_the_page(live: Live) -> None:
+def test_a_server_that_ends_is_reported_on_the_page(live: Live) -> None:
     live.open("/run/made")
     live.process.terminate()
     assert live.process.wait() == 130

@@ -34,8 +34,8 @@ class _Scripted:
     name: str
 
     def reply(self, body: Json, step: Step) -> Json:
-        said = step.text if isinstance(step, Say) else ToolCall(step.tool, step.arguments)
-        return reply_document(self.name, body.get("model"), said)
+        content = step.text if isinstance(step, Say) else ToolCall(step.tool, step.arguments)
+        return reply_document(self.name, body.get("model"), content)
 
     def events(self, reply: Json) -> list[Event]:
         return reply_events(self.name, reply)

@@ -99,8 +99,8 @@ def _node() -> tuple[Path, list[str]]:
     """Return the program `node`, and the command of npm; from PyPI if this machine has none that is new enough."""
     node, npm = shutil.which("node"), shutil.which("npm")
     if node and npm:
-        said = subprocess.run([node, "--version"], capture_output=True, text=True, check=False).stdout
-        version = re.match(r"v(\d+)\.", said)
+        output = subprocess.run([node, "--version"], capture_output=True, text=True, check=False).stdout
+        version = re.match(r"v(\d+)\.", output)
         if version and int(version[1]) >= _OLDEST_NODE:
             return Path(node), [npm]
     place = cache() / _NODE_PACKAGE.replace("==", "-")

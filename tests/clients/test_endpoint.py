@@ -47,12 +47,12 @@ def responses(results: list[str], stream: bool) -> tuple[str, dict[str, Any]]:
 
 
 def messages(results: list[str], stream: bool) -> tuple[str, dict[str, Any]]:
-    said: list[dict[str, Any]] = [{"role": "user", "content": "go"}]
+    turns: list[dict[str, Any]] = [{"role": "user", "content": "go"}]
     for result in results:
         block = {"type": "tool_result", "tool_use_id": "t", "content": [{"type": "text", "text": result}]}
-        said += [{"role": "assistant", "content": []}, {"role": "user", "content": [block]}]
+        turns += [{"role": "assistant", "content": []}, {"role": "user", "content": [block]}]
     tools = [{"name": name} for name in ("Read", "srv_submit", "srv_wait")]
-    return "/v1/messages?beta=true", {"model": "m", "messages": said, "tools": tools, "stream": stream}
+    return "/v1/messages?beta=true", {"model": "m", "messages": turns, "tools": tools, "stream": stream}
 
 
 def gemini(results: list[str], stream: bool) -> tuple[str, dict[str, Any]]:
@@ -70,12 +70,13 @@ def said_by(name: str, stream: bool, body: str) -> Any:
     events = [json.loads(line[6:]) for line in body.splitlines() if line.startswith("data: {")] if stream else []
     whole = None if stream else json.loads(body)
     if name == "chat":
-        said = events[0]["choices"][0]["delta"] if stream else whole["choices"][0]["message"]
+        message = events[0]["choices"][0]["delta"] if stream else whole["choices"][0]["message"]
         calls = [
-            (call["function"]["name"], json.loads(call["function"]["arguments"])) for call in said.get("tool_calls", ())
+            (call["function"]["name"], json.loads(call["function"]["arguments"]))
+            for call in message.get("tool_calls", ())
         ]
         assert not stream or (body.endswith("data: [DONE]\n\n") and events[-1]["usage"]["prompt_tokens"] == 1000)
-        return calls[0] if calls else said["content"]
+        return calls[0] if calls else message["content"]
     if name == "responses":
         item = (events[-1]["response"] if stream else whole)["output"][0]
         assert not stream or [e["type"] for e in events][:2] == ["response.created", "response.output_item.added"]

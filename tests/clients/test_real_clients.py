@@ -142,9 +142,9 @@ def _without(lacking: str | None, file: SettingsFile) -> SettingsFile:
 
 
 def went_well(finished: Finished, noted: Path) -> None:
-    said = (finished.ended.stdout + finished.ended.stderr)[-2000:]
-    assert finished.faults == [], said
-    assert finished.ended.returncode == 0, said
+    output = (finished.ended.stdout + finished.ended.stderr)[-2000:]
+    assert finished.faults == [], output
+    assert finished.ended.returncode == 0, output
     assert "all done" in finished.ended.stdout
     assert noted.read_text() == f"wider\n{SCRIPT}"
     brief, submitted, waited = finished.results

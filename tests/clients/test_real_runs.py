@@ -74,8 +74,8 @@ def test_five_trials_with_no_question_asked(name: str, installed: Callable[[str]
         subprocess.run(command, cwd=person.project, env=environment, check=True, capture_output=True, text=True)
 
     finished = ask(name, installed(name), person, in_order(*_steps()), connect, most_seconds=1200)
-    said = (finished.ended.stdout + finished.ended.stderr)[-2000:]
-    assert (finished.ended.returncode, finished.faults) == (0, []), said
+    output = (finished.ended.stdout + finished.ended.stderr)[-2000:]
+    assert (finished.ended.returncode, finished.faults) == (0, []), output
     assert "all done" in finished.ended.stdout
     stored = StoredRun.find(RunsFolder(runs), "night")
     trials = stored.history.trials

@@ -199,19 +199,19 @@ class LosesNodes:
         assert isinstance(results[0], JobLostError), results
 
     def test_a_cluster_that_does_not_answer_loses_nothing(
-        self, placer: Sandbox, cluster: Any, tmp_path: Path, said: list[str]
+        self, placer: Sandbox, cluster: Any, tmp_path: Path, lines: list[str]
     ) -> None:
         gate = Gate(tmp_path)
         job = job_in(tmp_path / "a", f"print('up', flush=True)\n{gate.WAIT}", mounts=(gate.mount,), label="RUN/1/train")
         thread, results = self.run_until(placer, job, self.is_up(job))
         cluster.kill_controller()
         try:
-            wait_until(lambda: bool(said))
-            assert "does not answer" in said[0]
+            wait_until(lambda: bool(lines))
+            assert "does not answer" in lines[0]
             gate.open()
             thread.join()
             later = job_in(tmp_path / "b", "pass", label="RUN/2/train")
-            other, more = self.run_until(placer, later, lambda: len(said) >= 1)
+            other, more = self.run_until(placer, later, lambda: len(lines) >= 1)
             assert other.is_alive()
         finally:
             cluster.start_controller()

@@ -207,7 +207,7 @@ class SandboxContract:
         assert ran.execution.exit_code == 127
         assert "ran" not in ran.log.split()
 
-    def test_a_signal_is_told_from_an_exit_code(self, run: Run) -> None:
+    def test_a_signal_is_distinguished_from_an_exit_code(self, run: Run) -> None:
         execution = run("import os; os.kill(os.getpid(), 11)").execution
         assert (execution.exit_code, execution.stopped_by) == (None, StoppedBy.SIGNAL)
         assert execution.signal == signal.SIGSEGV

@@ -61,14 +61,14 @@ def stored(tmp_path_factory: pytest.TempPathFactory) -> StoredRun:
     return made_run(root, results, all_commits=True)
 
 
-def said(stored: StoredRun, *command: str) -> str:
+def output_of(stored: StoredRun, *command: str) -> str:
     done = CliRunner().invoke(app, [*command, "--runs", str(stored.runs.root)], catch_exceptions=False)
     assert done.exit_code == 0, done.output
     return done.stdout
 
 
 def test_the_log_is_in_order_of_finish_and_has_the_hours_and_the_device_hours(stored: StoredRun) -> None:
-    log = said(stored, "log", "--graph")
+    log = output_of(stored, "log", "--graph")
     rows = [line.split() for line in log.split("\n\n")[0].splitlines()[2:]]
     assert [(row[0], *row[3:6]) for row in rows[1:5]] == [
         ("2", "provisional", "1.800000", "-0.20000"),
@@ -81,24 +81,24 @@ def test_the_log_is_in_order_of_finish_and_has_the_hours_and_the_device_hours(st
     # Five trials held a slot for 5 s each; trial 1 did so for 2 s more before it was lost: its stay includes them.
     assert "spent: 5 s of training budget, 15 s wall time, 25 s device time on 2 workers (2 s of it in lost" in log
     assert all(f"trial {number}: " in log.split("\n\n")[-1] for number in range(5))
-    spent = json.loads(said(stored, "log", "--json"))["spent"]
+    spent = json.loads(output_of(stored, "log", "--json"))["spent"]
     assert (spent["wall_seconds"], spent["device_seconds"], spent["lost_seconds"]) == (15.0, 25.0, 2.0)
 
 
 def test_a_trial_shows_what_it_edited_and_what_it_was_judged_against(stored: StoredRun) -> None:
-    shown = said(stored, "show", "made/1")
+    shown = output_of(stored, "show", "made/1")
     assert "parent:        trial 0\n" in shown
     assert "compared with: trial 2, then the incumbent and the tip of the branch\n" in shown
     assert "worker:        0 (cpu 0) for 5.0 s, after 0.5 s of waiting\n" in shown
     assert "lost:          the launcher died (2.0 s, " in shown
-    for patch in (said(stored, "diff", "made/1"), shown):
+    for patch in (output_of(stored, "diff", "made/1"), shown):
         assert "-MIX = 0.5" in patch
         assert "+MIX = 0.1" in patch
-    trial = json.loads(said(stored, "show", "made/1", "--json"))
+    trial = json.loads(output_of(stored, "show", "made/1", "--json"))
     assert (trial["slot"], trial["device"], trial["slot_seconds"], trial["queued_seconds"]) == (0, "cpu 0", 5.0, 0.5)
     assert (trial["parent"], trial["n_seen"], trial["elapsed_seconds"]) == (0, 1, 1.0)
     assert trial["lost"][0]["seconds"] == 2.0
-    assert "compared with" not in said(stored, "show", "made/4")  # the trial that it edited
+    assert "compared with" not in output_of(stored, "show", "made/4")  # the trial that it edited
 
 
 def test_attribution_and_export_follow_the_edited_trials(stored: StoredRun, tmp_path: Path) -> None:
@@ -150,10 +150,10 @@ def test_the_page_has_device_hours_beside_hours(stored: StoredRun) -> None:
     run = RunOnPage(stored, stored.task(0), {}, None)
     table = ledger_table([run])
     (row,) = table.rows
-    told = dict(zip(table.columns, row, strict=True))
-    assert (told["wall time"], told["device time"], told["in lost attempts"]) == ("15 s", "25 s", "2 s")
+    cells = dict(zip(table.columns, row, strict=True))
+    assert (cells["wall time"], cells["device time"], cells["in lost attempts"]) == ("15 s", "25 s", "2 s")
     assert (
-        told["proposing, scoring, rest"] == "18 s"
+        cells["proposing, scoring, rest"] == "18 s"
     )  # each trial took 6 s, of which 2 trained and half a second waited
     texts = {found.mark: found.texts[0] for found in details(stored, run.task.source, 0) if found.texts}
     assert texts["0/1"].heading == "edit of trial 0"

@@ -56,8 +56,8 @@ class TestLocalQueue(PlacerContract):
         return LocalQueue()
 
     @pytest.fixture
-    def placer_in(self, queue: LocalQueue, said: list[str]) -> Callable[[Path], Sandbox]:
-        return lambda folder: PlacingSandbox(queue, InnerSandbox(), folder, say=said.append, timeouts=QUICK)
+    def placer_in(self, queue: LocalQueue, lines: list[str]) -> Callable[[Path], Sandbox]:
+        return lambda folder: PlacingSandbox(queue, InnerSandbox(), folder, say=lines.append, timeouts=QUICK)
 
     @pytest.fixture
     def placer(self, placer_in: Callable[[Path], Sandbox], tmp_path: Path) -> Iterator[Sandbox]:
@@ -88,26 +88,26 @@ class TestLocalQueue(PlacerContract):
         )
 
     def test_a_node_whose_sandbox_fails_loses_the_job_and_gets_others_only_if_no_node_is_left(
-        self, queue: LocalQueue, said: list[str], tmp_path: Path
+        self, queue: LocalQueue, lines: list[str], tmp_path: Path
     ) -> None:
         inner = InnerSandbox(python=str(tmp_path / "no-python"))
-        with closing(PlacingSandbox(queue, inner, tmp_path / "jobs", say=said.append, timeouts=QUICK)) as placer:
+        with closing(PlacingSandbox(queue, inner, tmp_path / "jobs", say=lines.append, timeouts=QUICK)) as placer:
             for _ in range(2):
                 with pytest.raises(NodeFailedError, match=r"could not run on node local: .*no-python") as raised:
                     placer.run(job_in(tmp_path, "pass"))
                 assert raised.value.node == "local"
         assert queue.n_started == 2
-        assert said == ["no job of this run goes to node local for 30.0 min: a sandbox failed there"]
+        assert lines == ["no job of this run goes to node local for 30.0 min: a sandbox failed there"]
 
     def test_a_node_whose_sandbox_failed_gets_jobs_again_after_a_while(
-        self, queue: LocalQueue, said: list[str], tmp_path: Path
+        self, queue: LocalQueue, lines: list[str], tmp_path: Path
     ) -> None:
         inner, timeouts = InnerSandbox(python=str(tmp_path / "no-python")), replace(QUICK, avoid=0.0)
-        with closing(PlacingSandbox(queue, inner, tmp_path / "jobs", say=said.append, timeouts=timeouts)) as placer:
+        with closing(PlacingSandbox(queue, inner, tmp_path / "jobs", say=lines.append, timeouts=timeouts)) as placer:
             for _ in range(2):
                 with pytest.raises(NodeFailedError):
                     placer.run(job_in(tmp_path, "pass"))
-        assert len(said) == 2
+        assert len(lines) == 2
 
     def test_the_copy_that_a_job_runs_from_has_time_of_its_own(self, queue: LocalQueue, tmp_path: Path) -> None:
         timeouts = Timeouts(poll=0.05, grace=0.5, overtime=0.2, copying=600.0)
@@ -163,14 +163,14 @@ class TestLocalQueue(PlacerContract):
         assert isinstance(running.errors["job"], JobLostError)
         assert "does not know it" in str(running.errors["job"])
 
-    def test_a_queue_that_does_not_answer_is_waited_for_and_said_once(
-        self, placer: Sandbox, queue: LocalQueue, said: list[str], tmp_path: Path
+    def test_a_queue_that_does_not_answer_is_waited_for_and_reported_once(
+        self, placer: Sandbox, queue: LocalQueue, lines: list[str], tmp_path: Path
     ) -> None:
         gate, job = self.waiting(tmp_path)
         running = Running(placer, {"job": job})
         running.wait_for_log("up")
         queue.answers = False
-        wait_until(lambda: bool(said))
+        wait_until(lambda: bool(lines))
         later = Running(placer, {"later": job_in(tmp_path / "b", "pass", label="RUN/8/train")})
         gate.open()
         running.join("job")
@@ -179,7 +179,7 @@ class TestLocalQueue(PlacerContract):
         queue.answers = True
         later.join("later")
         assert later.executions["later"].exit_code == 0
-        assert said == ["the cluster does not answer (nobody answers); waiting: jobs go on meanwhile",
+        assert lines == ["the cluster does not answer (nobody answers); waiting: jobs go on meanwhile",
                         "the cluster answers again"]  # fmt: skip
 
     def test_a_rehearsal_of_an_earlier_process_is_not_adopted(self, placer: Sandbox, tmp_path: Path) -> None:
@@ -219,7 +219,7 @@ def cluster(running_cluster: SlurmCluster, monkeypatch: pytest.MonkeyPatch) -> S
 
 
 @pytest.fixture
-def said() -> list[str]:
+def lines() -> list[str]:
     return []
 
 
@@ -228,9 +228,9 @@ class TestSlurm(PlacerContract, LosesNodes):
     ON_NODES = True
 
     @pytest.fixture
-    def placer_in(self, cluster: SlurmCluster, said: list[str]) -> Callable[[Path], Sandbox]:
+    def placer_in(self, cluster: SlurmCluster, lines: list[str]) -> Callable[[Path], Sandbox]:
         return lambda folder: PlacingSandbox(
-            Slurm(ClusterSpec()), InnerSandbox(), folder, say=said.append, timeouts=SLURM_TIMEOUTS
+            Slurm(ClusterSpec()), InnerSandbox(), folder, say=lines.append, timeouts=SLURM_TIMEOUTS
         )
 
     @pytest.fixture
@@ -288,8 +288,8 @@ class TestSlurm(PlacerContract, LosesNodes):
         assert job.log.read_text() == before
 
     @pytest.mark.parametrize("limit", ["QOSMaxSubmitJobPerUserLimit", "inactive"])
-    def test_a_cluster_that_takes_no_more_jobs_is_waited_for_and_said_once(
-        self, placer: Sandbox, cluster: SlurmCluster, said: list[str], tmp_path: Path, limit: str
+    def test_a_cluster_that_takes_no_more_jobs_is_waited_for_and_reported_once(
+        self, placer: Sandbox, cluster: SlurmCluster, lines: list[str], tmp_path: Path, limit: str
     ) -> None:
         if limit == "inactive":
             cluster.set_partition("inactive")
@@ -300,30 +300,30 @@ class TestSlurm(PlacerContract, LosesNodes):
             jobs = {str(n): job_in(tmp_path / str(n), "pass", label=f"RUN/{n}/train") for n in range(2)}
             running = Running(placer, jobs)
             wait_until(lambda: len(read_waits(tmp_path / "jobs")) == 2 or running.alive() != set(jobs))
-            wait_until(lambda: bool(said))
+            wait_until(lambda: bool(lines))
             assert running.alive() == set(jobs), running.errors
         finally:
             cluster.accept_jobs()
             cluster.set_partition("up")
         running.join(*jobs)
         assert {execution.exit_code for execution in running.executions.values()} == {0}
-        shown = [line for line in said if "waits until the cluster takes more jobs" in line]
-        assert [limit in line for line in shown] == [True], said
+        shown = [line for line in lines if "waits until the cluster takes more jobs" in line]
+        assert [limit in line for line in shown] == [True], lines
         assert read_waits(tmp_path / "jobs") == {}
 
     def test_a_job_that_waits_to_be_accepted_can_be_stopped(
-        self, placer: Sandbox, cluster: SlurmCluster, said: list[str], tmp_path: Path
+        self, placer: Sandbox, cluster: SlurmCluster, lines: list[str], tmp_path: Path
     ) -> None:
         cluster.refuse_jobs(VIOLATES_POLICY, "QOSMaxSubmitJobPerUserLimit")
         try:
-            job = job_in(tmp_path, "pass", stop_when=lambda: bool(said))
+            job = job_in(tmp_path, "pass", stop_when=lambda: bool(lines))
             execution = placer.run(job)
         finally:
             cluster.accept_jobs()
         assert (execution.stopped_by, execution.wall_seconds) == (StoppedBy.CALLER, 0.0)
 
-    def test_why_a_job_waits_for_a_node_is_said_once(
-        self, placer: Sandbox, cluster: SlurmCluster, said: list[str], tmp_path: Path
+    def test_why_a_job_waits_for_a_node_is_reported_once(
+        self, placer: Sandbox, cluster: SlurmCluster, lines: list[str], tmp_path: Path
     ) -> None:
         cluster.set_partition("down")
         try:
@@ -336,7 +336,7 @@ class TestSlurm(PlacerContract, LosesNodes):
         finally:
             cluster.set_partition("up")
         running.join(*jobs)
-        assert len([line for line in said if "the partition is down" in line]) == 1, said
+        assert len([line for line in lines if "the partition is down" in line]) == 1, lines
         assert read_waits(tmp_path / "jobs") == {}
 
     def test_nodes_to_avoid_add_to_those_that_the_task_excludes(self, cluster: SlurmCluster, tmp_path: Path) -> None:
@@ -359,7 +359,7 @@ class TestSlurm(PlacerContract, LosesNodes):
         finally:
             cluster.accept_jobs()
 
-    def test_what_the_cluster_refuses_is_said_with_its_words(self, cluster: SlurmCluster, tmp_path: Path) -> None:
+    def test_what_the_cluster_refuses_is_reported_with_its_words(self, cluster: SlurmCluster, tmp_path: Path) -> None:
         placer = PlacingSandbox(
             Slurm(ClusterSpec(), "nowhere"), InnerSandbox(), tmp_path / "jobs", timeouts=SLURM_TIMEOUTS
         )
@@ -411,9 +411,9 @@ class TestRay(PlacerContract, LosesNodes):
         return running_ray
 
     @pytest.fixture
-    def placer_in(self, ray_queue: Ray, said: list[str], tmp_path: Path) -> Callable[[Path], Sandbox]:
+    def placer_in(self, ray_queue: Ray, lines: list[str], tmp_path: Path) -> Callable[[Path], Sandbox]:
         ray_queue.spec = ClusterSpec(shared=(str(tmp_path / "gates"),))  # everything else is sent
-        return lambda folder: PlacingSandbox(ray_queue, InnerSandbox(), folder, say=said.append, timeouts=RAY_TIMEOUTS)
+        return lambda folder: PlacingSandbox(ray_queue, InnerSandbox(), folder, say=lines.append, timeouts=RAY_TIMEOUTS)
 
     @pytest.fixture
     def placer(self, placer_in: Callable[[Path], Sandbox], tmp_path: Path) -> Iterator[Sandbox]:
@@ -461,11 +461,11 @@ class TestRay(PlacerContract, LosesNodes):
             placer.check(WALL)
 
     def test_a_node_whose_sandbox_fails_gets_no_further_job_while_there_are_others(
-        self, ray_queue: Ray, cluster: RayCluster, said: list[str], tmp_path: Path
+        self, ray_queue: Ray, cluster: RayCluster, lines: list[str], tmp_path: Path
     ) -> None:
         ray_queue.spec = ClusterSpec()
         inner = InnerSandbox(python="/nowhere")
-        placer = PlacingSandbox(ray_queue, inner, tmp_path / "jobs", say=said.append, timeouts=RAY_TIMEOUTS)
+        placer = PlacingSandbox(ray_queue, inner, tmp_path / "jobs", say=lines.append, timeouts=RAY_TIMEOUTS)
         with closing(placer):
             nodes = []
             for _ in range(len(cluster.nodes) + 1):
@@ -473,4 +473,4 @@ class TestRay(PlacerContract, LosesNodes):
                     placer.run(job_in(tmp_path, "pass"))
                 nodes.append(raised.value.node)
         assert sorted(nodes[:-1]) == sorted(cluster.nodes)
-        assert len(said) == len(cluster.nodes)
+        assert len(lines) == len(cluster.nodes)

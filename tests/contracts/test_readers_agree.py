@@ -218,20 +218,20 @@ class Model:
 def _brief(event: Event) -> str:
     match event:
         case TrialStarted():
-            told = f"{event.number} of {event.parent}"
+            text = f"{event.number} of {event.parent}"
         case TrialFinished():
-            told = f"{event.outcome.val_loss or event.outcome.status}{' kept' * event.outcome.kept}"
+            text = f"{event.outcome.val_loss or event.outcome.status}{' kept' * event.outcome.kept}"
         case RepeatStarted():
-            told = f"{event.trial} again ({event.purpose})"
+            text = f"{event.trial} again ({event.purpose})"
         case RepeatFinished():
-            told = f"{event.outcome.val_loss} {_standing(event) or ''}"
+            text = f"{event.outcome.val_loss} {_standing(event) or ''}"
         case SliceOpened():
-            told = f"slice {event.number} for {event.purpose}"
+            text = f"slice {event.number} for {event.purpose}"
         case SliceScored():
-            told = f"slice {event.number} {'burned' if event.score.burned_by else 'scored'}"
+            text = f"slice {event.number} {'burned' if event.score.burned_by else 'scored'}"
         case _:
-            told = str(event)
-    return told
+            text = str(event)
+    return text
 
 
 def _standing(event: Event) -> KeepState | None:
@@ -352,7 +352,7 @@ def models(draw: st.DrawFn) -> Model:
     return Model(events, maximise=draw(st.booleans()), pooled=pooled)
 
 
-def said(stored: StoredRun, *command: str) -> str:
+def output_of(stored: StoredRun, *command: str) -> str:
     """Return what a command prints about a run."""
     done = CliRunner().invoke(app, [*command, "--runs", str(stored.runs.root)], catch_exceptions=False)
     assert done.exit_code == 0, done.output
@@ -381,9 +381,9 @@ def numbers_of(text: str, what: str) -> list[int]:
 def check_log_and_best(stored: StoredRun, model: Model) -> None:
     expected = [(n, model.verdict(n), as_change(model.change(n))) for n in model.by_finish]
     in_flight = [(n, "interrupted", "") for n in sorted(model.begun.keys() - model.outcomes.keys())]
-    log = said(stored, "log", stored.run_id)
+    log = output_of(stored, "log", stored.run_id)
     assert log_of(log) == expected + in_flight
-    kept = said(stored, "log", stored.run_id, "--kept")
+    kept = output_of(stored, "log", stored.run_id, "--kept")
     assert [number for number, *_ in log_of(kept)] == [n for n in model.by_finish if model.outcomes[n].kept]
     incumbent, champion = model.incumbent(len(model.events)), model.champion(len(model.events))
     held, other = ("confirmed", "repeated") if model.pooled else ("repeated", "confirmed")
@@ -395,25 +395,25 @@ def check_log_and_best(stored: StoredRun, model: Model) -> None:
     left = [N_SLICES, len(model.opened)] if model.pooled else []
     assert [int(n) for line in re.findall(r"pool: (\d+) slices, (\d+) opened", log) for n in line] == left
     assert numbers_of(log, r"(?m)^provisional: trial (\d+)") == ([incumbent] if incumbent != champion else [])
-    assert numbers_of(said(stored, "best", stored.run_id), r"(?m)^the files of trial (\d+)") == [model.result]
+    assert numbers_of(output_of(stored, "best", stored.run_id), r"(?m)^the files of trial (\d+)") == [model.result]
     assert best_trial(stored).number == model.result
 
 
 def check_json(stored: StoredRun, model: Model) -> None:
     incumbent, champion = model.incumbent(len(model.events)), model.champion(len(model.events))
-    document = json.loads(said(stored, "log", stored.run_id, "--json"))
+    document = json.loads(output_of(stored, "log", stored.run_id, "--json"))
     assert (document["incumbent"], document["champion"]) == (incumbent, champion)
-    best = json.loads(said(stored, "best", stored.run_id, "--json"))
+    best = json.loads(output_of(stored, "best", stored.run_id, "--json"))
     assert (best["number"], best["incumbent"], best["champion"]) == (model.result, incumbent, champion)
-    last = json.loads(said(stored, "show", f"{stored.run_id}/{model.numbers[-1]}", "--json"))
-    told = [trial for trial in document["trials"] if trial["status"] is not None]
-    for trial in [*told, best, last]:
+    last = json.loads(output_of(stored, "show", f"{stored.run_id}/{model.numbers[-1]}", "--json"))
+    found = [trial for trial in document["trials"] if trial["status"] is not None]
+    for trial in [*found, best, last]:
         number = trial["number"]
         assert trial["kept"] == model.outcomes[number].kept
         assert trial["parent"] == model.begun[number].parent
         assert trial["val_loss"] == model.loss(number)
         assert _word(trial["standing"], number, trial["status"]) == model.verdict(number)
-    assert [trial["number"] for trial in told] == model.by_finish
+    assert [trial["number"] for trial in found] == model.by_finish
     assert [len(trial["lost"]) for trial in document["trials"]] == [
         model.n_lost(t["number"]) for t in document["trials"]
     ]
@@ -423,8 +423,8 @@ def check_json(stored: StoredRun, model: Model) -> None:
     repeats = [event for event in model.events if isinstance(event, RepeatStarted)]
     finished = [_standing(event) for event in model.events if isinstance(event, RepeatFinished)]
     assert decided == finished + [None] * (len(repeats) - len(finished))
-    told = [(use["slice"], use["purpose"], list(use["models"])) for use in document["slices"]]
-    assert told == [(use.number, use.purpose.value, list(use.entrants)) for use in model.opened.values()]
+    found = [(use["slice"], use["purpose"], list(use["models"])) for use in document["slices"]]
+    assert found == [(use.number, use.purpose.value, list(use.entrants)) for use in model.opened.values()]
     for published in document["published"], best["published"]:
         assert (None if published is None else (published["slice"], published["held_out"])) == model.published
 
@@ -437,16 +437,16 @@ def _word(standing: str | None, number: int, status: str) -> str:
 
 def check_show(stored: StoredRun, model: Model) -> None:
     for number in model.numbers:
-        told = facts(stored, stored.trial(number))
-        assert dict(told)["verdict"].partition(":")[0] == model.verdict(number)
+        rows = facts(stored, stored.trial(number))
+        assert dict(rows)["verdict"].partition(":")[0] == model.verdict(number)
         edited = model.begun[number].parent
-        assert dict(told)["parent"] == ("none: the baseline" if edited is None else f"trial {edited}")
-        assert [name for name, _ in told].count("lost") == model.n_lost(number)
-        again = [value for name, value in told if name == "again"]
+        assert dict(rows)["parent"] == ("none: the baseline" if edited is None else f"trial {edited}")
+        assert [name for name, _ in rows].count("lost") == model.n_lost(number)
+        again = [value for name, value in rows if name == "again"]
         of_it = [event for event in model.events if isinstance(event, RepeatFinished) and event.trial == number]
         assert len(again) == len(of_it)
         is_result = model.published is not None and number == model.champion(len(model.events))
-        assert ("result" in dict(told)) == is_result
+        assert ("result" in dict(rows)) == is_result
 
 
 def check_page(stored: StoredRun, model: Model) -> None:
@@ -552,7 +552,7 @@ def test_after_a_roll_back_all_readers_go_by_the_champion(tmp_path: Path) -> Non
         check(stored, model)
 
     changes = [(0, "baseline", ""), (1, "rolled back", "-0.50000"), (2, "provisional", "-0.10000")]
-    assert log_of(said(stored, "log")) == changes
+    assert log_of(output_of(stored, "log")) == changes
     assert [(row.number, row.verdict, as_change(row.change)) for row in rows(stored, 0)] == changes
     run = RunOnPage(stored, stored.task(0), {}, None)
     page = render([run], datetime(2026, 11, 22, 6, tzinfo=UTC))
@@ -560,11 +560,11 @@ def test_after_a_roll_back_all_readers_go_by_the_champion(tmp_path: Path) -> Non
     assert {row[1]: row[8] for row in origins_table([run]).rows} == {"searcher": "0.000000", "llm": "0.100000"}
     assert best_so_far(stored.history, as_trials).best == (2.0, 2.0, 1.9)
     assert [trial.metrics["best_so_far"] for trial in facts_of(stored).trials] == [2.0, 2.0, 1.9]
-    document = json.loads(said(stored, "log", "--json"))
+    document = json.loads(output_of(stored, "log", "--json"))
     assert (document["champion"], document["incumbent"]) == (0, 2)
     assert [trial["standing"] for trial in document["trials"]] == ["confirmed", "rolled_back", "provisional"]
-    assert json.loads(said(stored, "best", "--json"))["number"] == 2
-    assert json.loads(said(stored, "show", "made/1", "--json"))["standing"] == "rolled_back"
+    assert json.loads(output_of(stored, "best", "--json"))["number"] == 2
+    assert json.loads(output_of(stored, "show", "made/1", "--json"))["standing"] == "rolled_back"
     table = [line.split("\t")[1:4:2] for line in stored.paths.results_tsv.read_text().splitlines()[1:]]
     assert table == [["2.000000", "keep"], ["1.500000", "discard"], ["1.900000", "keep"]]
 
@@ -583,7 +583,7 @@ def test_what_is_exported_is_what_best_shows_and_not_what_lies_beyond_it(tmp_pat
         (searched(0.2), scored(1.9, kept=True)),
     ]
     stored = made_run(tmp_path / "runs", results, options={"keep": "two-tier"}, all_commits=True)
-    assert json.loads(said(stored, "best", "--json"))["number"] == 1
+    assert json.loads(output_of(stored, "best", "--json"))["number"] == 1
     exported = export(stored, tmp_path / "out")
     assert (exported.best.number, len(exported.patches)) == (1, 1)
     assert exported.script.read_text() == stored.task(1).source != stored.task(2).source

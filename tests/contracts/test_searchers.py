@@ -92,7 +92,7 @@ def test_asking_again_gives_the_same_point(build: Build) -> None:
     assert searcher.ask(6) == searcher.ask(6)
 
 
-def test_a_number_that_was_told_gets_a_new_point(build: Build) -> None:
+def test_a_number_with_a_result_gets_a_new_point(build: Build) -> None:
     searcher = build(0)
     first = searcher.ask(1)
     searcher.tell(1, first, 1.0)
@@ -191,7 +191,7 @@ def test_several_released_points_come_back_in_order(build: Build) -> None:
     assert [searcher.ask(number) for number in (4, 5)] == points[:2]
 
 
-def test_a_point_from_elsewhere_may_be_told_in_place_of_the_one_asked(build: Build) -> None:
+def test_a_point_from_elsewhere_may_be_reported_in_place_of_the_proposed_one(build: Build) -> None:
     searcher = build(0)
     for number in range(1, N_TRIALS + 1):
         asked = searcher.ask(number)
@@ -200,7 +200,7 @@ def test_a_point_from_elsewhere_may_be_told_in_place_of_the_one_asked(build: Bui
     assert SPACE.validate(searcher.ask(N_TRIALS + 1)) == []
 
 
-def test_the_baseline_may_be_told_without_being_asked(build: Build) -> None:
+def test_the_baseline_may_be_reported_without_being_proposed(build: Build) -> None:
     searcher = build(0)
     searcher.tell(0, START, objective(START))
     points = drive(searcher, 1, 15)
@@ -250,7 +250,7 @@ def test_with_trials_in_flight_each_point_is_new_while_there_are_any(kind: Calla
         assert in_flight[number] not in seen
         seen.append(in_flight[number])
         if len(in_flight) == 8:
-            done = min(in_flight, key=lambda told: (told % 3, told))
+            done = min(in_flight, key=lambda each: (each % 3, each))
             params = in_flight.pop(done)
             searcher.tell(done, params, None if params["A"] == 9 else float(abs(int(params["A"]) - 3)))
     assert space.validate(searcher.ask(90)) == []

@@ -96,8 +96,8 @@ def _item(name: str, names: str, meaning: str) -> str:
     shown = re.sub(r" <.*>$", "", names)  # the Python type of an argument
     shown = shown.upper() if shown == name else shown
     text, _, facts = f"  {meaning}".removesuffix("]").rpartition("  [") if meaning.endswith("]") else (meaning, "", "")
-    said = [text.strip(), *(_fact(fact) for fact in facts.split("; ") if fact and fact != "required")]
-    return _filled(f"- `{shown}`" + (f": {' '.join(said)}" if any(said) else ""), "  ")
+    parts = [text.strip(), *(_fact(fact) for fact in facts.split("; ") if fact and fact != "required")]
+    return _filled(f"- `{shown}`" + (f": {' '.join(parts)}" if any(parts) else ""), "  ")
 
 
 def _fact(fact: str) -> str:

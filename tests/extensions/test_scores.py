@@ -37,10 +37,10 @@ def test_it_decides_a_search_and_is_shown(agent: Agent, task: Path) -> None:
     losses = [trial["val_loss"] for trial in trials]
     assert json.loads(agent("best", "r", "--json"))["val_loss"] == min(losses)
     assert not any(trial["self_reported"] for trial in trials)
-    said = agent("show", "r/0")
-    assert "measured_size" in said
-    assert "self-reported" not in said + agent("log", "r")
-    assert "files" in said
+    output = agent("show", "r/0")
+    assert "measured_size" in output
+    assert "self-reported" not in output + agent("log", "r")
+    assert "files" in output
     agent("log", "r", "--verify")
     assert "repeated, not confirmed" in agent("log", "r")
     with pytest.raises(
@@ -58,7 +58,7 @@ def test_a_script_that_saves_nothing_fails_under_it(agent: Agent, task: Path) ->
 
 
 @pytest.mark.parametrize(
-    ("score", "said"),
+    ("score", "expected"),
     [
         ('kind = "nothing"', "it should be one of held_out, predictions, printed, small_output, and is 'nothing'"),
         ('kind = "small_output"\nline = "loss {}"', "line belongs to kind = 'printed'"),
@@ -66,8 +66,8 @@ def test_a_script_that_saves_nothing_fails_under_it(agent: Agent, task: Path) ->
         ('kind = "held_out"', "needs \\[data\\] prepare"),
     ],
 )
-def test_what_task_toml_says_of_it_is_checked(agent: Agent, task: Path, score: str, said: str) -> None:
+def test_what_task_toml_says_of_it_is_checked(agent: Agent, task: Path, score: str, expected: str) -> None:
     config = task / "task.toml"
     config.write_text(config.read_text().replace('kind = "small_output"', score))
-    with pytest.raises(TaskError, match=said):
+    with pytest.raises(TaskError, match=expected):
         agent("run", "--task", str(task), "--mode", "random", "--trials", "1")

@@ -37,10 +37,10 @@ def test_it_gets_the_values_of_a_run(agent: Agent, table: str, tmp_path: Path, m
     (tmp_path / "site" / "sitecustomize.py").write_text(WITH_THE_ROW)
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path / "site"), str(ROOT)]))
     search = ["--task", str(INSTANT), "--mode", "random", "--name", "r", "--trials", "3"]
-    said = agent("run", *search, "--track", table)
+    output = agent("run", *search, "--track", table)
     expected = [[str(t["number"]), str(t["val_loss"]), t["status"]] for t in trials_of(agent, "r")]
     assert rows(tmp_path / "runs" / "r" / "table" / "trials.csv") == expected
-    assert f"3 trials of r are in {table}: " in said
+    assert f"3 trials of r are in {table}: " in output
     assert f"are in {table}: mine.csv" in agent("track", "r", "--to", table, "--uri", "mine.csv")
     assert rows(tmp_path / "mine.csv") == expected
 
@@ -56,10 +56,10 @@ def test_a_run_is_resumed_without_a_tracker_that_is_not_here(agent: Agent, tmp_p
     document = json.loads(path.read_text())
     document["config"]["track"] = ["../comet"]
     path.write_text(json.dumps(document))
-    said = agent("resume", "r", "--trials", "3")
+    output = agent("resume", "r", "--trials", "3")
     assert (
         "there is no tracker '../comet'; use one of mlflow, tensorboard, wandb, table; the run continues without it"
-        in said
+        in output
     )
     assert len(trials_of(agent, "r")) == 3
     assert not (tmp_path / "runs" / "comet.log").exists()

@@ -43,8 +43,8 @@ def _as_user(groups: str = "--clear-groups") -> list[str]:
     "which", ["TestBubblewrap and not Apart", pytest.param("TestBubblewrapApart", marks=pytest.mark.long)]
 )
 def test_the_contract_holds_for_an_ordinary_user(which: str) -> None:
-    said = _run_contract(which, _as_user())
-    assert " passed" in said
+    output = _run_contract(which, _as_user())
+    assert " passed" in output
 
 
 @pytest.mark.docker
@@ -52,16 +52,16 @@ def test_the_contract_holds_for_an_ordinary_user(which: str) -> None:
 def test_the_contract_holds_for_an_ordinary_user_of_dockers_group() -> None:
     skip_without_docker()
     group = _SOCKET.stat().st_gid
-    said = _run_contract("TestDocker", _as_user(f"--groups={group}"))
-    assert " passed" in said
-    assert "skipped" not in said
+    output = _run_contract("TestDocker", _as_user(f"--groups={group}"))
+    assert " passed" in output
+    assert "skipped" not in output
 
 
 @pytest.mark.long
 def test_jobs_apart_tell_each_other_nothing_for_an_ordinary_user() -> None:
-    said = _run_contract("test", _as_user(), "tests/attacks/test_no_memory_between_jobs.py", "-m", "long or not long")
-    assert " passed" in said
-    assert "skipped" not in said
+    output = _run_contract("test", _as_user(), "tests/attacks/test_no_memory_between_jobs.py", "-m", "long or not long")
+    assert " passed" in output
+    assert "skipped" not in output
 
 
 @pytest.mark.slow

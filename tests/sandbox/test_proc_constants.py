@@ -43,12 +43,12 @@ def test_two_jobs_read_the_same_while_the_machine_goes_on(box: Sandbox, tmp_path
     names = ["stat", *sorted({*proc_constants.texts()} - {"stat"})]
     assert {"vmstat", "meminfo", "loadavg", "uptime", "sys/fs/inode-nr", "key-users"} <= set(names)
     code = f"import os; os.sync()\nfor name in {names}: print(name, repr(open('/proc/' + name).read()))"
-    said = []
+    lines = []
     for number in range(2):
         log = tmp_path / f"log{number}"
         box.run(Job(python(code), "RUN/1/x", Limits(600.0, 0.25), log))
-        said.append(log.read_text())
-    assert said[0] == said[1]
-    assert said[0].count("\n") == len(names)
-    assert re.search(r"MemAvailable:\s+[1-9]", said[0])
-    assert said[0].splitlines()[0].startswith("stat 'cpu  0 0")
+        lines.append(log.read_text())
+    assert lines[0] == lines[1]
+    assert lines[0].count("\n") == len(names)
+    assert re.search(r"MemAvailable:\s+[1-9]", lines[0])
+    assert lines[0].splitlines()[0].startswith("stat 'cpu  0 0")

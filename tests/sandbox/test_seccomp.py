@@ -76,11 +76,11 @@ def test_a_job_apart_has_no_locks_watches_and_counters_beyond_itself(tmp_path: P
     job = Job(("python", "-I", "-S", "-c", code), "test", Limits(60.0, 0.25), tmp_path / "log", apart=True)
     with closing(BubblewrapSandbox()) as sandbox:
         assert sandbox.run(job).exit_code == 0
-    said = (tmp_path / "log").read_text().splitlines()
-    assert said == [" ".join(["-1"] * len(numbers)), *["1"] * 7, "0 True"]
+    output = (tmp_path / "log").read_text().splitlines()
+    assert output == [" ".join(["-1"] * len(numbers)), *["1"] * 7, "0 True"]
 
 
-def test_a_job_apart_that_compiles_locks_nothing_and_is_told_that_it_has(tmp_path: Path) -> None:
+def test_a_job_apart_that_compiles_locks_nothing_although_locking_succeeds(tmp_path: Path) -> None:
     (tmp_path / "shared").touch()
     (tmp_path / "shared").chmod(0o644)
     code = "import fcntl; print(fcntl.flock(open('/in/shared'), fcntl.LOCK_EX | fcntl.LOCK_NB))"

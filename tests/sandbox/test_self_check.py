@@ -23,8 +23,8 @@ class _Open:
     """A sandbox that enforces nothing: every job just ends well."""
 
     def run(self, job: Job) -> Execution:
-        said = "started\n" if "started" in job.argv[-1] else ""
-        job.log.write_text(said)
+        printed = "started\n" if "started" in job.argv[-1] else ""
+        job.log.write_text(printed)
         return Execution(0, StoppedBy.ITSELF, 0.1, 0.1, 0.1, 0, log_truncated=False)
 
     def close(self) -> None:

@@ -125,12 +125,13 @@ def test_data_without_a_pool_of_their_own_say_so(data: Path, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"), [(["--text", "/nowhere/*.txt"], "no file matches /nowhere/*.txt"), ([], "no tokenizer.json")]
+    ("arguments", "expected"),
+    [(["--text", "/nowhere/*.txt"], "no file matches /nowhere/*.txt"), ([], "no tokenizer.json")],
 )
-def test_what_is_missing_is_one_line(tmp_path: Path, arguments: list[str], told: str) -> None:
+def test_what_is_missing_is_one_line(tmp_path: Path, arguments: list[str], expected: str) -> None:
     ran = make(tmp_path, tmp_path / "out", *arguments)
     assert ran.returncode == 1
-    assert told in ran.stderr
+    assert expected in ran.stderr
     assert len(ran.stderr.splitlines()) == 1
 
 

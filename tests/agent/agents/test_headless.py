@@ -106,9 +106,9 @@ def test_each_is_given_the_request_as_one_word_and_the_gateway_and_no_other_key(
     command = AGENTS[name].headless(REQUEST)
     assert command.argv[0] == REQUEST.program
     assert command.argv.count(REQUEST.prompt) == 1
-    told = json.dumps([command.argv, dict(command.environment), dict(command.home_files)])
+    found = json.dumps([command.argv, dict(command.environment), dict(command.home_files)])
     for part in (REQUEST.base_url, REQUEST.model, REQUEST.key):
-        assert part in told
+        assert part in found
     assert all(path.startswith(HOME) for path in _homes(command.environment))
     assert not any(path.startswith("/") for path in command.home_files)
 

@@ -15,7 +15,7 @@ SERVER = McpServer(("/env/bin/python", "-m", "agent", "mcp", "--trials", "5"), (
 PLACES = SettingsFolders(Path("/home/me/project"), Path("/home/me/.own"))
 
 
-def told(name: str) -> dict[str, dict[str, Any]]:
+def settings_of(name: str) -> dict[str, dict[str, Any]]:
     """Return what an agent's files hold, by path."""
     files = AGENTS[name].configuration(SERVER, PLACES)
     parse = {".json": json.loads, ".toml": tomllib.loads}
@@ -23,7 +23,7 @@ def told(name: str) -> dict[str, dict[str, Any]]:
 
 
 @pytest.mark.parametrize("name", AGENTS)
-def test_each_agent_is_told_the_command_and_that_it_may_wait(name: str) -> None:
+def test_each_agent_gets_the_command_and_may_wait(name: str) -> None:
     files = AGENTS[name].configuration(SERVER, PLACES)
     text = "".join(file.alone() for file in files)
     for word in SERVER.command:
@@ -34,7 +34,7 @@ def test_each_agent_is_told_the_command_and_that_it_may_wait(name: str) -> None:
 
 
 def test_codex_waits_for_the_server_and_asks_nothing() -> None:
-    project, own = told("codex").values()
+    project, own = settings_of("codex").values()
     server = project["mcp_servers"]["autocentaur"]
     assert (server["required"], server["default_tools_approval_mode"]) == (True, "approve")
     assert server["env_vars"] == ["AUTOCENTAUR_CACHE"]
@@ -42,7 +42,7 @@ def test_codex_waits_for_the_server_and_asks_nothing() -> None:
 
 
 def test_claude_code_waits_for_the_server_and_asks_nothing() -> None:
-    server, project, own = told("claude").values()
+    server, project, own = settings_of("claude").values()
     assert server["mcpServers"]["autocentaur"]["alwaysLoad"] is True
     assert project == {"enabledMcpjsonServers": ["autocentaur"], "env": {"MCP_CONNECT_TIMEOUT_MS": "60000"}}
     assert own == {"permissions": {"allow": ["mcp__autocentaur"]}}

@@ -49,10 +49,10 @@ def test_with_a_log_in_the_command_has_the_proxy_and_neither_gateway_nor_key(nam
     assert "HTTP_PROXY" not in command.environment
     assert "http_proxy" not in command.environment  # ./check is plain HTTP
     others = {k: v for k, v in command.environment.items() if k.lower() != "https_proxy"}
-    told = json.dumps([command.argv, others, dict(command.home_files)])
-    assert REQUEST.key not in told
-    assert REQUEST.base_url not in told
-    assert REQUEST.model in told
+    found = json.dumps([command.argv, others, dict(command.home_files)])
+    assert REQUEST.key not in found
+    assert REQUEST.base_url not in found
+    assert REQUEST.model in found
     assert AGENTS[name].login.file not in command.home_files
     homes = [value for variable, value in command.environment.items() if variable.endswith(("_HOME", "_DIR"))]
     assert all(value.startswith(HOME) for value in homes)

@@ -62,8 +62,8 @@ def keeps_the_rest(file: SettingsFile, text: str, parse: Any) -> None:
     assert after["servers"]["ours"] == OURS[0].value
     assert "ours" in after["permissions"]["allow"]
     assert after["env"]["WAIT"] == "60"
-    said, now = leaves(before), leaves(after)
-    for path, value in said.items():
+    earlier, now = leaves(before), leaves(after)
+    for path, value in earlier.items():
         if path[:2] == ("servers", "ours") or value == {}:
             continue
         if path == ("permissions", "allow"):
@@ -75,10 +75,10 @@ def keeps_the_rest(file: SettingsFile, text: str, parse: Any) -> None:
     left = parse(without) if without else {}
     assert "ours" not in left.get("servers", {})
     assert "ours" not in left.get("permissions", {}).get("allow", [])
-    assert {path for path, value in said.items() if value not in ({}, [])} - set(leaves(left)) <= {
+    assert {path for path, value in earlier.items() if value not in ({}, [])} - set(leaves(left)) <= {
         ("env", "WAIT"),
         ("permissions", "allow"),
-        *(path for path in said if path[:2] == ("servers", "ours")),
+        *(path for path in earlier if path[:2] == ("servers", "ours")),
     }
 
 
@@ -110,7 +110,7 @@ def test_half_a_surrogate_pair_survives() -> None:
 
 
 @pytest.mark.parametrize(
-    ("file", "text", "said"),
+    ("file", "text", "expected"),
     [
         (JSON, "{", "/p/settings.json is not JSON (Expecting property name"),
         (JSON, "// comment\n{}", "/p/settings.json is not JSON"),
@@ -124,9 +124,9 @@ def test_half_a_surrogate_pair_survives() -> None:
         (TOML, "servers = 3", "/p/config.toml has 3 for servers, where a table is needed"),
     ],
 )
-def test_what_cannot_be_changed_is_named_in_one_line(file: SettingsFile, text: str, said: str) -> None:
+def test_what_cannot_be_changed_is_named_in_one_line(file: SettingsFile, text: str, expected: str) -> None:
     with pytest.raises(UsageError) as caught:
         file.merged(text)
-    assert str(caught.value).startswith(said)
+    assert str(caught.value).startswith(expected)
     assert str(caught.value).endswith("the file is unchanged: change it by hand")
     assert "\n" not in str(caught.value)

@@ -98,7 +98,7 @@ def refused(place: Zygote, code: int, *argv: str) -> str:
     return lines[0]
 
 
-def test_what_carries_is_told_and_what_does_not_is_left_out(asked: Zygote) -> None:
+def test_what_carries_is_listed_and_what_does_not_is_left_out(asked: Zygote) -> None:
     document = json_of(asked, *ASK)
     assert {change["change"]: change["verdict"] for change in document["changes"]} == {
         "1": "no effect found", "2": "carries", "3": "carries",
@@ -112,7 +112,7 @@ def test_what_carries_is_told_and_what_does_not_is_left_out(asked: Zygote) -> No
     assert document["stopped"] == ""
 
 
-def test_the_minimal_script_and_its_patch_are_written_and_said(asked: Zygote, tmp_path: Path) -> None:
+def test_the_minimal_script_and_its_patch_are_written_and_named(asked: Zygote, tmp_path: Path) -> None:
     paths = asked.runs.run("r").attribution(3)
     assert asked.agent(*ASK) == 0, asked.said
     assert f"the minimal script: {paths.minimal}, with minimal.patch beside it" in asked.said
@@ -215,7 +215,7 @@ def test_parameters_are_taken_out_name_by_name(warm: Zygote, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize(
-    ("argv", "code", "said"),
+    ("argv", "code", "expected"),
     [
         (["attribute", "nobody"], 2, "there is no run 'nobody'"),
         (["attribute", "r", "--budget", "0"], 2, "is not a duration"),
@@ -226,8 +226,8 @@ def test_parameters_are_taken_out_name_by_name(warm: Zygote, tmp_path: Path) -> 
         (["export", "r", "--minimal", "--to", ".", "--branch", "b"], 2, "has no attribution yet; `agent attribute r`"),
     ],
 )
-def test_what_cannot_be_is_one_line(again: Zygote, argv: list[str], code: int, said: str) -> None:
-    assert said in refused(again, code, *argv)
+def test_what_cannot_be_is_one_line(again: Zygote, argv: list[str], code: int, expected: str) -> None:
+    assert expected in refused(again, code, *argv)
 
 
 def test_a_run_that_gained_nothing_has_nothing_to_attribute(warm: Zygote, tmp_path: Path) -> None:
@@ -343,12 +343,12 @@ def what_is_left(place: Zygote) -> Json:
     """Return all that an attribution leaves behind, without what was measured."""
     paths = place.runs.run("r").attribution(3)
     lines = [json.loads(line) for line in paths.readings.read_text().splitlines()]
-    said = json_of(place, *ASK)
+    document = json_of(place, *ASK)
     return {
         "run": told(place.runs, "r"),
         "ran": [(line.get("script"), line.get("seed"), line.get("outcome", {}).get("val_loss")) for line in lines],
         "minimal": (paths.minimal.read_text(), paths.patch.read_text()),
-        "told": {key: value for key, value in said.items() if key not in ("minimal", "patch")},
+        "told": {key: value for key, value in document.items() if key not in ("minimal", "patch")},
     }
 
 

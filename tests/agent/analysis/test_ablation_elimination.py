@@ -133,9 +133,9 @@ def test_a_comment_costs_no_run_and_an_equal_loss_costs_one() -> None:
     found, runs = attributed(edits, script("AB"), worth(effects))
     assert verdicts(found) == {"1": "carries", "2": "null", "3": "null"}
     assert found.minimal.source == "A = 1\nB = 0\n"
-    told = [about for about, seed in runs.asked if seed < HELD_OUT_SEED]
-    assert told.count("without 2") == 0
-    assert [about for about in told if about.startswith("without") and "1" not in about] in (
+    compared = [about for about, seed in runs.asked if seed < HELD_OUT_SEED]
+    assert compared.count("without 2") == 0
+    assert [about for about in compared if about.startswith("without") and "1" not in about] in (
         ["without 3"], ["without 2, 3"]
     )  # fmt: skip
 
@@ -174,8 +174,8 @@ def test_a_mixture_that_breaks_a_constraint_does_not_run_and_the_result_says_so(
     assert verdicts(found) == {"WIDTH": "not tested", "HEADS": "carries"}
     assert found.findings[0].reason == "without it, WIDTH % HEADS == 0 does not hold with WIDTH = 64, HEADS = 12"
     assert {about for about, _ in runs.asked if about.startswith("without")} == {"without HEADS"}
-    told = Attributed(found, AblationRecords(3, {}), None)
-    assert conclusion(told, "r", Metric(name="val_loss", goal="minimise")) == [
+    result = Attributed(found, AblationRecords(3, {}), None)
+    assert conclusion(result, "r", Metric(name="val_loss", goal="minimise")) == [
         "no change was removed; not tested, since the rest would break a constraint: WIDTH"
     ]
 
@@ -290,11 +290,11 @@ def test_repeats_of_a_script_that_follows_no_seed_give_no_error_bar() -> None:
     assert found.noise.is_unobservable
     assert found.noise.sigma == SIGMA  # a guess as before, whatever the number of repeats
     assert verdicts(found) == {"1": "carries", "2": "no effect found"}
-    told = Attributed(found, AblationRecords(3, {}), None)
-    said = lines(told, "r", Metric())
-    assert not any(" ± " in line for line in said)
-    assert any("no ±, and verdicts use a guess" in line and "TRAIN_SEED" in line for line in said)
-    document = to_json(told, "r", History([]))
+    result = Attributed(found, AblationRecords(3, {}), None)
+    output = lines(result, "r", Metric())
+    assert not any(" ± " in line for line in output)
+    assert any("no ±, and verdicts use a guess" in line and "TRAIN_SEED" in line for line in output)
+    document = to_json(result, "r", History([]))
     assert not document["repeats_tell_noise"]
     assert (document["difference_error"], document["held_out"]["whole"]["error"]) == (None, None)
     assert [change["error"] for change in document["changes"]] == [None, None]
@@ -302,12 +302,12 @@ def test_repeats_of_a_script_that_follows_no_seed_give_no_error_bar() -> None:
 
 def test_noise_that_seeds_show_gives_an_error_bar() -> None:
     found, _ = attributed([sets("A"), sets("B")], script("AB"), worth({"A": 0.5, "B": 0.001}, sigma=SIGMA))
-    said = lines(Attributed(found, AblationRecords(3, {}), None), "r", Metric())
-    assert sum(" ± " in line for line in said) == 3
-    assert not any("TRAIN_SEED" in line for line in said)
+    output = lines(Attributed(found, AblationRecords(3, {}), None), "r", Metric())
+    assert sum(" ± " in line for line in output) == 3
+    assert not any("TRAIN_SEED" in line for line in output)
 
 
-def test_an_equal_share_of_a_gain_is_said_to_be_one() -> None:
+def test_an_equal_share_of_a_gain_is_called_one() -> None:
     together: list[Edit] = [Assignments({"A": 1, "B": 1})]
     found, _ = attributed(together, script("AB"), worth({"A": 0.5, "B": 0.5}))
     assert "each gets an equal share of the trial's gain" in " ".join(remarks(found))

@@ -41,9 +41,9 @@ def finished(unbroken: Zygote, warm: Zygote, tmp_path: Path) -> Zygote:
     return Zygote(warm._process, tmp_path)
 
 
-def order(said: str) -> list[tuple[int, str]]:
+def order(output: str) -> list[tuple[int, str]]:
     """Return number and run of each trial, in the order in which they ended."""
-    rows = [line.split() for line in said.splitlines()]
+    rows = [line.split() for line in output.splitlines()]
     trials = [row for row in rows if len(row) > 4 and row[0] in RUNS and row[1].isdigit()]
     return [(int(row[1]), row[0]) for row in trials if re.fullmatch("[0-9a-f]{7}", row[3])]  # a repeat has no commit
 
@@ -136,12 +136,12 @@ def test_another_reference_turns_the_difference_round(unbroken: Zygote) -> None:
 
 def test_the_tables_are_plain_and_say_what_numbers_are(unbroken: Zygote) -> None:
     assert unbroken.agent("compare") == 0  # the last one
-    said = unbroken.said
-    assert "\x1b" not in said
-    assert f"comparison c: {len(RUNS)} runs ({len(RUNS)} done), {len(RUNS) * TRIALS} trials" in said
-    assert "loss is self-reported" in said
-    assert "minus random, by seed" in said
-    assert "baseline: loss 1.93" in said
+    output = unbroken.said
+    assert "\x1b" not in output
+    assert f"comparison c: {len(RUNS)} runs ({len(RUNS)} done), {len(RUNS) * TRIALS} trials" in output
+    assert "loss is self-reported" in output
+    assert "minus random, by seed" in output
+    assert "baseline: loss 1.93" in output
 
 
 def test_asked_again_it_runs_nothing_and_says_so(finished: Zygote) -> None:
@@ -176,7 +176,7 @@ def test_a_run_that_was_deleted_is_missed(finished: Zygote) -> None:
     assert not finished.runs.run("c-cma-es-s1").run_json.exists()
 
 
-def test_a_run_raised_on_its_own_is_told(finished: Zygote) -> None:
+def test_a_run_raised_on_its_own_is_named(finished: Zygote) -> None:
     assert finished.agent("resume", "c-random-s0", "--trials", "4") == 0, finished.said
     assert "c-random-s0 alone was raised to --trials 4" in error_of(finished, *BEGIN)
 
@@ -238,7 +238,7 @@ def test_a_baseline_without_a_loss_ends_all(warm: Zygote, tmp_path: Path) -> Non
     assert sum(process.runs.run(run).journal.stat().st_size > 0 for run in RUNS) == 1
 
 
-def test_a_comparison_is_no_run_and_the_remedy_is_told(finished: Zygote) -> None:
+def test_a_comparison_is_no_run_and_the_remedy_is_given(finished: Zygote) -> None:
     assert "`agent compare --resume c` continues it" in error_of(finished, "resume", "c")
     assert "`agent compare c` shows it" in error_of(finished, "log", "c")
 
@@ -248,11 +248,11 @@ def test_ctrl_c_leaves_everything_in_order(finished: Zygote) -> None:
     variables = {"PATH": os.environ["PATH"], "HOME": str(finished.folder), "PYTHONPATH": str(ROOT)}
     process = subprocess.Popen(command, cwd=finished.folder, env=variables, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
-    said = [next(process.stdout) for _ in range(8)]  # it is in the middle of its trials
+    output = [next(process.stdout) for _ in range(8)]  # it is in the middle of its trials
     process.send_signal(signal.SIGINT)
-    said += process.stdout.readlines()
+    output += process.stdout.readlines()
     assert process.wait() == 130
-    assert said[-1] == "interrupted; continue with `agent compare --resume c`\n"
+    assert output[-1] == "interrupted; continue with `agent compare --resume c`\n"
     assert shown(finished)["done"] is False
     assert all(finished.agent("log", "--verify", run) == 0 for run in RUNS), finished.said
 

@@ -59,7 +59,7 @@ def test_a_run_that_gave_up_keeps_its_best_to_the_end(tmp_path: Path) -> None:
     assert (run.n_lost, run.n_ran) == (MAX_IDLE_PROPOSALS, 1)  # what never ran is no script that was tried
 
 
-def test_a_baseline_without_a_loss_is_told(tmp_path: Path) -> None:
+def test_a_baseline_without_a_loss_is_named(tmp_path: Path) -> None:
     run = of_run(run_of(tmp_path, [(BASELINE[0], failed(Status.CRASHED))]))
     assert (run.state, run.best, run.baseline, run.result) == (RunState.BASELINE_FAILED, None, None, None)
 

@@ -109,11 +109,11 @@ def test_a_whole_run_agrees_with_itself(whole: Zygote) -> None:
 
 @pytest.mark.parametrize("what", BROKEN)
 def test_what_is_broken_is_named(copy: Zygote, what: str) -> None:
-    breaks, told = BROKEN[what]
+    breaks, expected = BROKEN[what]
     breaks(copy.runs)
     assert copy.agent("log", "--verify", "r", "--json") == 1, copy.said
     found = json.loads(copy.said)["disagreements"]
-    assert any(told in line for line in found), found
+    assert any(expected in line for line in found), found
 
 
 def test_what_can_be_made_again_is_mended_by_resuming(copy: Zygote) -> None:
@@ -142,8 +142,8 @@ def test_a_table_in_which_an_earlier_version_kept_what_was_rolled_back_is_no_dis
     assert text.count("\tkeep\t") == 2
     for written, disagrees in (text, False), (text.replace("\tkeep\t", "\tcrash\t"), True):
         stored.paths.results_tsv.write_text(written)
-        told = check_consistency(stored.runs, stored.run_id).disagreements
-        assert any(line.startswith("results.tsv") for line in told) == disagrees
+        found = check_consistency(stored.runs, stored.run_id).disagreements
+        assert any(line.startswith("results.tsv") for line in found) == disagrees
 
 
 @pytest.fixture(scope="module")
@@ -231,11 +231,11 @@ def test_a_run_on_slices_agrees_with_itself(pooled: Zygote) -> None:
 
 @pytest.mark.parametrize("what", FORGED)
 def test_what_is_forged_about_slices_is_named(pooled_copy: Zygote, what: str) -> None:
-    edit, told = FORGED[what]
+    edit, expected = FORGED[what]
     edit_events(pooled_copy.runs, edit)
     assert pooled_copy.agent("log", "--verify", "r", "--json") == 1, pooled_copy.said
     found = json.loads(pooled_copy.said)["disagreements"]
-    assert any(told in line for line in found), found
+    assert any(expected in line for line in found), found
 
 
 def test_a_folder_of_a_slice_that_was_not_opened_is_named(pooled_copy: Zygote) -> None:

@@ -31,11 +31,11 @@ def replayed(
 def test_the_same_value_to_all_digits_is_exact() -> None:
     found = replayed(outcome(2.0801211234567), outcome(2.0801211234567))
     assert found.verdict is ReplayVerdict.EXACTLY
-    told = found.describe(Metric(name="val_bpb"))
-    assert "recorded:     val_bpb 2.0801211234567" in told
-    assert "difference:   none, to all digits" in told
-    assert "nothing: sandbox, data, torch, processor are the same" in told
-    assert "verdict:      reproduced exactly" in told
+    shown = found.describe(Metric(name="val_bpb"))
+    assert "recorded:     val_bpb 2.0801211234567" in shown
+    assert "difference:   none, to all digits" in shown
+    assert "nothing: sandbox, data, torch, processor are the same" in shown
+    assert "verdict:      reproduced exactly" in shown
 
 
 def test_the_last_digit_decides_where_the_budget_is_deterministic_and_nothing_differs() -> None:

@@ -125,8 +125,8 @@ def test_noise_repeats_the_baseline_under_other_seeds(agent: Agent) -> None:
 
 def test_a_spent_budget_exits_with_3(agent: Agent) -> None:
     search(agent)
-    said = one_line_error(agent("resume", "r"), 3)
-    assert said == "error: all 3 trials are done; give `agent resume r` a higher --trials, --budget or --wall"
+    output = one_line_error(agent("resume", "r"), 3)
+    assert output == "error: all 3 trials are done; give `agent resume r` a higher --trials, --budget or --wall"
 
 
 def test_a_run_that_is_not_the_last_is_named_in_what_to_do_next(agent: Agent) -> None:
@@ -156,8 +156,8 @@ def test_every_searcher_runs_new_configurations(agent: Agent, mode: str) -> None
 
 @pytest.mark.parametrize("sampler", ["NoSuchSampler", ""])
 def test_a_sampler_that_optuna_lacks_is_refused(agent: Agent, sampler: str) -> None:
-    said = one_line_error(agent("run", "--task", str(BIGRAM), "--mode", f"optuna:{sampler}"), 2)
-    assert f"Optuna has no sampler {sampler!r}; choose one of " in said
+    output = one_line_error(agent("run", "--task", str(BIGRAM), "--mode", f"optuna:{sampler}"), 2)
+    assert f"Optuna has no sampler {sampler!r}; choose one of " in output
 
 
 def test_a_run_gets_a_name_by_itself_in_any_mode(agent: Agent, tmp_path: Path) -> None:
@@ -196,7 +196,7 @@ def test_a_wrong_request_is_one_line_and_writes_nothing(
     assert not (tmp_path / "runs").exists()
 
 
-def test_a_missing_recording_is_said_before_anything_is_written(agent: Agent, tmp_path: Path) -> None:
+def test_a_missing_recording_is_reported_before_anything_is_written(agent: Agent, tmp_path: Path) -> None:
     done = agent("run", "--task", str(BIGRAM), "--mode", "code-edit", "--model", "replay:no.jsonl")
     assert "there is no recording" in one_line_error(done, 4)
     assert not (tmp_path / "runs").exists()
@@ -231,7 +231,7 @@ def test_a_baseline_that_fails_ends_the_run_with_its_log(agent: Agent, tmp_path:
     assert done.stderr.splitlines()[-1].startswith("error: the baseline has no loss: crashed")
 
 
-def test_no_git_is_said_with_the_remedy(started: Agent, tmp_path: Path) -> None:
+def test_a_missing_git_is_reported_with_the_remedy(started: Agent, tmp_path: Path) -> None:
     (tmp_path / "bin").mkdir()
     done = search(lambda *args: started(*args, PATH=str(tmp_path / "bin")))
     assert "install git" in one_line_error(done, 4)

@@ -123,7 +123,7 @@ def test_a_cap_on_tokens_ends_the_run(environment: dict[str, str], tmp_path: Pat
         ([], ["--max-cost", "1"], "give --price"),
     ],
 )
-def test_what_cannot_work_is_said_before_anything_is_written(
+def test_what_cannot_work_is_reported_before_anything_is_written(
     environment: dict[str, str], tmp_path: Path, answers: list[Answer], args: list[str], remedy: str
 ) -> None:
     with fake_server(answers) as server:
@@ -148,8 +148,8 @@ def test_a_recorded_run_replays_exactly_and_offline(environment: dict[str, str],
     done = agent(environment, tmp_path, *again, "--name", "again")
     assert done.returncode == 0, done.stderr
     first, second = (json.loads(agent(environment, tmp_path, "log", name, "--json").stdout) for name in ("r", "again"))
-    told = ("number", "status", "title", "val_loss", "kept")
-    assert [[t[k] for k in told] for t in first["trials"]] == [[t[k] for k in told] for t in second["trials"]]
+    keys = ("number", "status", "title", "val_loss", "kept")
+    assert [[t[k] for k in keys] for t in first["trials"]] == [[t[k] for k in keys] for t in second["trials"]]
     assert "sk-secret" not in (tmp_path / "night.jsonl").read_text()
 
 
@@ -165,7 +165,7 @@ def test_a_prompt_is_shown_as_it_was_sent(environment: dict[str, str], tmp_path:
 
 
 @pytest.mark.parametrize(
-    ("variables", "said"),
+    ("variables", "expected"),
     [
         ({"OPENAI_API_KEY": "sk-a\u2014b"}, "OPENAI_API_KEY contains"),
         ({"OPENAI_BASE_URL": "localhost:11434/v1"}, "write http://localhost:11434/v1"),
@@ -176,11 +176,11 @@ def test_a_prompt_is_shown_as_it_was_sent(environment: dict[str, str], tmp_path:
     ],
 )
 def test_an_endpoint_that_cannot_be_reached_is_refused_at_once(
-    environment: dict[str, str], tmp_path: Path, variables: dict[str, str], said: str
+    environment: dict[str, str], tmp_path: Path, variables: dict[str, str], expected: str
 ) -> None:
     done = agent(environment | variables, tmp_path, *search())
     assert done.returncode == 4
-    assert said in done.stderr
+    assert expected in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
     assert not (tmp_path / "runs").exists()
 

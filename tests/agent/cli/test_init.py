@@ -270,13 +270,13 @@ def test_a_metric_that_a_module_of_the_folder_prints_is_found(tmp_path: Path) ->
     assert (task.score.line, task.frozen) == ("val_loss={}", ("loop.py",))
 
 
-def test_options_beside_constants_are_told_and_lifted_when_asked(tmp_path: Path) -> None:
+def test_options_beside_constants_are_listed_and_extracted_on_request(tmp_path: Path) -> None:
     (tmp_path / "train.py").write_text(
         "import argparse\nWIDTH = 64\np = argparse.ArgumentParser()\np.add_argument('--lr', type=float, default=0.1)\n"
         "print(f'val_loss: {p.parse_args().lr * WIDTH}')\n"
     )
-    told = init(tmp_path)
-    assert "not searched: --lr; `agent init --block --force` writes a copy with constants for them" in told
+    output = init(tmp_path)
+    assert "not searched: --lr; `agent init --block --force` writes a copy with constants for them" in output
     assert list(Task.load(tmp_path).defaults) == ["WIDTH"]
     init(tmp_path, force=True, block=True)  # type: ignore[arg-type]
     assert Task.load(tmp_path).defaults == {"LR": 0.1, "WIDTH": 64}
@@ -292,13 +292,13 @@ def test_on_a_terminal_an_unknown_direction_is_asked(tmp_path: Path) -> None:
     process = subprocess.Popen(command, stdin=terminal, stdout=terminal, stderr=terminal, env=environment, cwd=tmp_path)
     os.close(terminal)
     os.write(main, b"sideways\nhigher\nn\n")  # the last answer: not to try it now
-    said = b""
+    output = b""
     with suppress(OSError):  # EIO: the process has closed its end
         while piece := os.read(main, 4096):
-            said += piece
+            output += piece
     os.close(main)
-    assert process.wait() == 0, said.decode()
-    assert said.count(b"is a higher or a lower value better?") == 2
+    assert process.wait() == 0, output.decode()
+    assert output.count(b"is a higher or a lower value better?") == 2
     assert Task.load(folder).metric.goal == "maximise"
 
 

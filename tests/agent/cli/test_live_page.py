@@ -121,9 +121,9 @@ def test_the_first_free_port_is_taken(serve: Serve, tmp_path: Path) -> None:
         assert port < served.port < port + MOST_PORTS
     assert "There is no run in" in served.client.get("/").text
     assert served.process.stdout is not None
-    said = [served.process.stdout.readline() for _ in range(3)]
-    assert f"ssh -L {served.port}:127.0.0.1:{served.port} {socket.gethostname()}" in said[1]
-    assert said[2].startswith("read-only; ")
+    output = [served.process.stdout.readline() for _ in range(3)]
+    assert f"ssh -L {served.port}:127.0.0.1:{served.port} {socket.gethostname()}" in output[1]
+    assert output[2].startswith("read-only; ")
 
 
 @pytest.mark.slow
@@ -133,15 +133,15 @@ def test_the_link_of_another_loopback_address_leads_there(serve: Serve, host: st
 
 
 @pytest.mark.slow
-def test_another_address_than_loopback_is_said_loudly(serve: Serve, tmp_path: Path) -> None:
+def test_another_address_than_loopback_is_warned_of(serve: Serve, tmp_path: Path) -> None:
     served = serve("--host", "0.0.0.0", "--control")
     assert served.process.stdout is not None
     lines = [served.process.stdout.readline() for _ in range(2)]
     assert f"from another machine: http://{socket.gethostname()}:{served.port}/?token=" in lines[1]
-    said = served.end(signal.SIGINT)
-    assert said.startswith("WARNING: 0.0.0.0:")
-    assert "STEER the runs" in said
-    assert "Traceback" not in said
+    output = served.end(signal.SIGINT)
+    assert output.startswith("WARNING: 0.0.0.0:")
+    assert "STEER the runs" in output
+    assert "Traceback" not in output
 
 
 @pytest.mark.slow
@@ -181,7 +181,7 @@ def test_a_run_that_this_user_may_not_read_is_listed_as_such(serve: Serve, tmp_p
         (["--port", "70000"], "--port"),
     ],
 )
-def test_what_cannot_be_served_is_said_in_one_line(tmp_path: Path, argv: list[str], message: str) -> None:
+def test_what_cannot_be_served_is_one_line(tmp_path: Path, argv: list[str], message: str) -> None:
     done = agent("serve", *argv, cwd=tmp_path, env=ENVIRONMENT)
     assert done.returncode == 2
     assert message in done.stderr
@@ -191,10 +191,10 @@ def test_what_cannot_be_served_is_said_in_one_line(tmp_path: Path, argv: list[st
 @pytest.mark.slow
 def test_a_real_run_is_stopped_resumed_approved_and_paused_from_the_page(serve: Serve, tmp_path: Path) -> None:
     argv = ["run", "--task", str(INSTANT), "--mode", "random", "--name", "r", "--trials", "4", "--approve"]
-    with (tmp_path / "said").open("w") as said:
+    with (tmp_path / "said").open("w") as output:
         run = subprocess.Popen(
             [sys.executable, "-m", "agent", *argv],
-            cwd=tmp_path, env={**ENVIRONMENT, "HOME": str(tmp_path)}, stdout=said, stderr=said,
+            cwd=tmp_path, env={**ENVIRONMENT, "HOME": str(tmp_path)}, stdout=output, stderr=output,
         )  # fmt: skip
     paths = RunsFolder(tmp_path / "runs").run("r")
 

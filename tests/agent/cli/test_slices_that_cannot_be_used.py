@@ -69,7 +69,7 @@ class Commands:
         return self._warm.said
 
 
-def test_a_pool_too_small_for_one_slice_is_said_before_anything_is_written(warm: Zygote, tmp_path: Path) -> None:
+def test_a_pool_too_small_for_one_slice_is_reported_before_anything_is_written(warm: Zygote, tmp_path: Path) -> None:
     commands = Commands(warm, tmp_path, BETTER)
     commands.in_task("slice_sequences = 100", "slice_sequences = 2000")
     assert commands.run() == 2

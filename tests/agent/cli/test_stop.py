@@ -142,9 +142,9 @@ def test_one_signal_stops_the_trial_and_the_run_can_be_resumed(
         process.send_signal(number)
         assert process.wait(timeout=600) == 130
     assert processes_with(mark(tmp_path)) == []
-    said = (tmp_path / "said").read_text()
-    assert said.endswith("interrupted; continue with `agent resume r`\n"), said
-    assert "Traceback" not in said
+    output = (tmp_path / "said").read_text()
+    assert output.endswith("interrupted; continue with `agent resume r`\n"), output
+    assert "Traceback" not in output
     goes_on(warm, tmp_path)
 
 
@@ -155,9 +155,9 @@ def test_one_signal_stops_all_trials_of_several_workers_and_resuming_runs_them_a
         process.send_signal(signal.SIGINT)
         assert process.wait(timeout=600) == 130
     assert processes_with(mark(tmp_path)) == []
-    said = (tmp_path / "said").read_text()
-    assert said.endswith("interrupted; continue with `agent resume r`\n"), said
-    assert "Traceback" not in said
+    output = (tmp_path / "said").read_text()
+    assert output.endswith("interrupted; continue with `agent resume r`\n"), output
+    assert "Traceback" not in output
     journal = warm.within(tmp_path).runs.run("r").journal
     before = journal.read_text()
     assert sorted(read_history(journal).in_flight) == [1, 2, 3, 4]

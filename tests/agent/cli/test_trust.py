@@ -70,9 +70,9 @@ def test_a_strangers_run_prepares_nothing(agent: Agent, strange: Path, tmp_path:
 
 
 def test_what_is_trusted_once_runs_until_it_changes(agent: Agent, strange: Path, tmp_path: Path) -> None:
-    told = agent(strange, "trust", "runs")
-    assert told.returncode == 0, told.stderr
-    assert "prepares data: python prepare.py --out {out}" in told.stdout
+    done = agent(strange, "trust", "runs")
+    assert done.returncode == 0, done.stderr
+    assert "prepares data: python prepare.py --out {out}" in done.stdout
     assert agent(strange, "replay", "r/1").returncode == 0
     assert (tmp_path / "marker").exists()
     shutil.rmtree(tmp_path / "user" / ".cache")
@@ -90,16 +90,16 @@ def test_a_person_is_asked_once(sent: Path, tmp_path: Path, answer: bytes, code:
     env = {"PATH": os.environ["PATH"], "HOME": str(tmp_path / "user"), "LANG": "C.UTF-8", "TERM": "xterm"}
     argv = [sys.executable, "-m", "agent", "prepare", "--task", "task"]
     done = subprocess.run(argv, cwd=sent, env=env, stdin=theirs, stdout=theirs, stderr=theirs, check=False)
-    said = os.read(ours, 100_000).decode()
+    output = os.read(ours, 100_000).decode()
     os.close(ours)
     os.close(theirs)
-    assert "prepares data: python prepare.py --out {out}" in said
-    assert "Do you trust it? [y/N]" in said
+    assert "prepares data: python prepare.py --out {out}" in output
+    assert "Do you trust it? [y/N]" in output
     assert done.returncode == code
     assert (tmp_path / "marker").exists() == (code == 0)
 
 
-def test_trust_is_said_with_the_command_where_nobody_can_be_asked(agent: Agent, strange: Path) -> None:
+def test_the_command_for_trust_is_printed_where_nobody_can_be_asked(agent: Agent, strange: Path) -> None:
     assert agent(strange, "replay", "r/1", "--trust").returncode == 0
     assert agent(strange, "replay", "r/1").returncode == 0
 
@@ -199,8 +199,8 @@ def test_doctor_imports_nothing_from_the_current_folder(tmp_path: Path, monkeypa
 def test_trust_covers_every_profile(agent: Agent, sent: Path, tmp_path: Path) -> None:
     with (sent / "task" / "task.toml").open("a") as file:
         file.write('\n[profiles.other.data]\nprepare = ["python", "prepare.py", "--out", "{out}", "--more"]\n')
-    told = agent(sent, "trust", "task")
-    assert "prepares data: python prepare.py --out {out} --more" in told.stdout
+    done = agent(sent, "trust", "task")
+    assert "prepares data: python prepare.py --out {out} --more" in done.stdout
     other = Task.load(sent / "task", "other")
     assert not Trust(tmp_path / "user" / ".config" / "autocentaur" / "trusted.json").lacking(host_steps(other))
 

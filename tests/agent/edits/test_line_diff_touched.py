@@ -46,7 +46,7 @@ def test_a_script_that_does_not_parse_is_judged_by_its_lines() -> None:
     assert touched("WIDTH = (\n", "WIDTH = (\nSEED = 1\n", NAMES) == "SEED"
 
 
-def test_a_script_that_nobody_can_parse_is_told_by_its_lines() -> None:
+def test_a_script_that_nobody_can_parse_is_compared_by_its_lines() -> None:
     nested = f"x = {'-' * 9000}1\n"
     assert touched("x = 1\n", nested, ("warm",)) is None
     assert touched("x = 1\n", f"{nested}warmup = 1\n", ("warm",)) == "warm"

@@ -23,7 +23,7 @@ def task_with(environment: str) -> Task:
     return Task(Path("t"), {"task.toml": f"{TOML}{environment}".encode(), "train.py": b"X = 1\n"})
 
 
-def test_data_interpreter_libraries_and_processor_are_told(bigram: Task, corpus: Corpus) -> None:
+def test_data_interpreter_libraries_and_processor_are_recorded(bigram: Task, corpus: Corpus) -> None:
     found = conditions_of(bigram, corpus, "bubblewrap", ())
     assert set(found) <= set(NAMES)
     assert found["data"] == corpus.digest

@@ -55,7 +55,7 @@ def test_a_run_in_containers_with_the_tasks_python_and_variables(tmp_path: Path,
 
 
 @pytest.mark.docker
-def test_a_gpu_that_containers_cannot_have_is_said_before_anything_is_written(tmp_path: Path, cache: Path) -> None:
+def test_a_gpu_that_containers_cannot_have_is_reported_before_anything_is_written(tmp_path: Path, cache: Path) -> None:
     skip_without_docker()
     with Engine() as engine:
         if "nvidia" in engine.info().get("Runtimes", {}):
@@ -68,7 +68,7 @@ def test_a_gpu_that_containers_cannot_have_is_said_before_anything_is_written(tm
     assert not (tmp_path / "runs").exists()
 
 
-def test_a_gpu_that_bubblewrap_cannot_have_is_said_before_anything_is_written(tmp_path: Path, cache: Path) -> None:
+def test_a_gpu_that_bubblewrap_cannot_have_is_reported_before_anything_is_written(tmp_path: Path, cache: Path) -> None:
     if Path("/dev/nvidia0").exists():
         pytest.skip("there is a GPU")
     done = agent(tmp_path, cache, "run", "--task", str(BIGRAM), "--mode", "random", "--gpus", "0")
@@ -93,15 +93,15 @@ def test_no_engine_is_one_line_with_the_other_sandbox_as_remedy(tmp_path: Path, 
 
 
 @pytest.mark.parametrize(
-    ("environment", "said"),
+    ("environment", "expected"),
     [
         ('image = "a"\ndockerfile = "train.py"', "choose one"),
         ('dockerfile = "nowhere"', "no dockerfile nowhere"),
         ('dockerfile = "../Dockerfile"', "in the task's folder"),
     ],
 )
-def test_an_environment_that_cannot_be_is_refused(tmp_path: Path, environment: str, said: str) -> None:
+def test_an_environment_that_cannot_be_is_refused(tmp_path: Path, environment: str, expected: str) -> None:
     (tmp_path / "Dockerfile").write_text("FROM scratch\n")
     task = Task.load(a_task(tmp_path / "task", environment))
-    with pytest.raises(TaskError, match=said):
+    with pytest.raises(TaskError, match=expected):
         open_sandbox("docker", task)

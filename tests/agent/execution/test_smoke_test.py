@@ -29,13 +29,13 @@ BRIEFING = Briefing("train.py", "val_bpb", False, ("prepare.py", "score.py"), "4
 
 
 @pytest.fixture
-def said() -> list[str]:
+def lines() -> list[str]:
     return []
 
 
 @pytest.fixture
-def smoke(bigram: Task, corpus: Corpus, sandbox: Sandbox, tmp_path: Path, said: list[str]) -> Smoke:
-    return made(bigram, corpus, sandbox, tmp_path, said.append)
+def smoke(bigram: Task, corpus: Corpus, sandbox: Sandbox, tmp_path: Path, lines: list[str]) -> Smoke:
+    return made(bigram, corpus, sandbox, tmp_path, lines.append)
 
 
 def made(task: Task, corpus: Corpus, box: Sandbox, folder: Path, say: Say, *, on_gpu: bool = False) -> Smoke:
@@ -90,36 +90,36 @@ def test_what_is_merely_slow_passes(smoke: Smoke, bigram: Task) -> None:
     assert smoke(bigram.source.replace("    rng =", "    while True: pass\n    rng ="), 1).failed is None
 
 
-def test_a_task_that_cannot_be_rehearsed_is_said_once(
-    bigram: Task, corpus: Corpus, sandbox: Sandbox, tmp_path: Path, said: list[str]
+def test_a_task_that_cannot_be_rehearsed_is_reported_once(
+    bigram: Task, corpus: Corpus, sandbox: Sandbox, tmp_path: Path, lines: list[str]
 ) -> None:
     picky = bigram.source.replace("    rng =", "    assert os.environ['TRAIN_BUDGET'] == '4'\n    rng =")
     task = Task(bigram.folder, {**bigram.files, "train.py": picky.encode()}, "small")
-    smoke = made(task, corpus, sandbox, tmp_path, said.append)
+    smoke = made(task, corpus, sandbox, tmp_path, lines.append)
     assert smoke("raise SystemExit('broken')", 1).failed is None
     assert smoke("raise SystemExit('broken')", 2).seconds == 0
-    assert len(said) == 1
+    assert len(lines) == 1
 
 
-def test_a_task_that_is_too_slow_for_a_rehearsal_is_tried_three_times_and_said_once(
-    bigram: Task, corpus: Corpus, sandbox: Sandbox, tmp_path: Path, said: list[str]
+def test_a_task_that_is_too_slow_for_a_rehearsal_is_tried_three_times_and_reported_once(
+    bigram: Task, corpus: Corpus, sandbox: Sandbox, tmp_path: Path, lines: list[str]
 ) -> None:
     slow = bigram.source.replace("    rng =", "    time.sleep(600)\n    rng =")
     config = bigram.files["task.toml"].replace(b"wall_seconds = 300", b"wall_seconds = 1")
     task = Task(bigram.folder, {**bigram.files, "task.toml": config, "train.py": slow.encode()}, "small")
-    smoke = made(task, corpus, sandbox, tmp_path, said.append)
+    smoke = made(task, corpus, sandbox, tmp_path, lines.append)
     for number in range(1, MAX_TRIES):
         result = smoke(bigram.source, number)
         assert (result.failed, result.why_none) == (None, "the machine is too busy")
-        assert said == []
+        assert lines == []
     assert smoke(bigram.source, MAX_TRIES).seconds > 0
     assert smoke(bigram.source, MAX_TRIES + 1).seconds == 0
-    assert len(said) == 1
-    assert "--smoke-on gpu" in said[0]
+    assert len(lines) == 1
+    assert "--smoke-on gpu" in lines[0]
 
 
 def test_a_machine_that_is_busy_once_does_not_end_the_rehearsals(
-    bigram: Task, corpus: Corpus, sandbox: Sandbox, tmp_path: Path, said: list[str]
+    bigram: Task, corpus: Corpus, sandbox: Sandbox, tmp_path: Path, lines: list[str]
 ) -> None:
     class BusyAtFirst(OneSecond):
         n_jobs = 0
@@ -129,16 +129,14 @@ def test_a_machine_that_is_busy_once_does_not_end_the_rehearsals(
             done = super().run(job)
             return replace(done, stopped_by=StoppedBy.WALL_LIMIT) if self.n_jobs == 1 else done
 
-    smoke = made(bigram, corpus, BusyAtFirst(sandbox), tmp_path, said.append)
+    smoke = made(bigram, corpus, BusyAtFirst(sandbox), tmp_path, lines.append)
     broken = bigram.source.replace("    rng =", "    raise SystemExit('broken')\n    rng =")
     assert smoke(broken, 1).why_none == "the machine is too busy"
     assert smoke(broken, 2).failed is Status.CRASHED
-    assert said == []
+    assert lines == []
 
 
-def test_a_rehearsal_asks_for_a_gpu_only_if_told(
-    bigram: Task, corpus: Corpus, sandbox: Sandbox, tmp_path: Path
-) -> None:
+def test_a_rehearsal_uses_a_gpu_only_on_request(bigram: Task, corpus: Corpus, sandbox: Sandbox, tmp_path: Path) -> None:
     asked: list[bool] = []
 
     class Listening:
@@ -213,27 +211,27 @@ def rehearsing(task: Task, box: Sandbox, folder: Path, say: Say, first: Outcome 
 
 
 def test_a_script_whose_training_cannot_be_made_short_is_not_rehearsed(
-    sandbox: Sandbox, tmp_path: Path, said: list[str]
+    sandbox: Sandbox, tmp_path: Path, lines: list[str]
 ) -> None:
     task = printed_task(tmp_path, "LR = 0.1\nfor step in range(3): print(step)\n")
-    smoke = rehearsing(task, sandbox, tmp_path, said.append)
+    smoke = rehearsing(task, sandbox, tmp_path, lines.append)
     for number in (1, 2):
         result = smoke("raise SystemExit('broken')", number)
         assert result == SmokeResult(0.0, why_none="the training of this task's script cannot be made short")
-    assert len(said) == 1
-    assert "train.py does not read TRAIN_BUDGET" in said[0]
+    assert len(lines) == 1
+    assert "train.py does not read TRAIN_BUDGET" in lines[0]
     assert not (tmp_path / "r/trials").exists()
 
 
-def test_a_budget_under_a_known_name_is_one_in_a_rehearsal(sandbox: Sandbox, tmp_path: Path, said: list[str]) -> None:
+def test_a_budget_under_a_known_name_is_one_in_a_rehearsal(sandbox: Sandbox, tmp_path: Path, lines: list[str]) -> None:
     code = "LR = 0.1\nMAX_STEPS = 30\nfor step in range(MAX_STEPS): print('step', step)\n"
-    smoke = rehearsing(printed_task(tmp_path, code), sandbox, tmp_path, said.append)
+    smoke = rehearsing(printed_task(tmp_path, code), sandbox, tmp_path, lines.append)
     assert smoke(code.replace("0.1", "0.2"), 1).failed is None
     assert (tmp_path / "r/trials/0001/smoke/train.log").read_text() == "step 0\n"
     assert smoke(code.replace("0.1", "one"), 2).failed is Status.CRASHED
     not_short = SmokeResult(0.0, why_none="its training cannot be made short")
     assert smoke("raise SystemExit('no budget any more')", 3) == not_short
-    assert said == []
+    assert lines == []
 
 
 def test_a_rehearsal_takes_at_most_a_share_of_the_baselines_time(sandbox: Sandbox, tmp_path: Path) -> None:

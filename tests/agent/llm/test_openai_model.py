@@ -195,8 +195,8 @@ def test_an_endpoint_that_does_not_stream_is_understood() -> None:
 @pytest.mark.parametrize("shape", [lambda t: says(t, reasoning_content=t), lambda t: streams(t, reasoning_content=t)])
 def test_a_reply_that_repeats_a_secret_is_masked(shape: Callable[[str], Answer]) -> None:
     pair = base64.b64encode(b"user:pass-word").decode()
-    said = f"your key is {KEY}, your password pass-word or pass-word, {pair}, QUERY-KEY"
-    with fake_server([shape(said)]) as server:
+    repeated = f"your key is {KEY}, your password pass-word or pass-word, {pair}, QUERY-KEY"
+    with fake_server([shape(repeated)]) as server:
         address = server.base_url.replace("://", "://user:pass-word@") + "?key=QUERY-KEY"
         asked = OpenAIModel("fake-1", base_url=address, api_key=KEY, on_tokens=lambda _: None)
         completion = asked.complete(ASK)

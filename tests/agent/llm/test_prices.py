@@ -34,7 +34,7 @@ def test_without_an_address_it_is_openais_own() -> None:
 @pytest.mark.parametrize(
     ("model", "base_url"), [("gpt-4o", "http://127.0.0.1:8080/v1"), ("gpt-4o-mine", None), ("", "https://a.example")]
 )
-def test_what_nobody_has_said_is_unknown(model: str, base_url: str | None) -> None:
+def test_what_nobody_has_stated_is_unknown(model: str, base_url: str | None) -> None:
     assert known_price(model, base_url, NOWHERE) is None
 
 
@@ -50,7 +50,7 @@ def test_the_users_own_table_wins_and_adds(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "expected"),
     [
         ("[hosts", "cannot be read"),
         ("hosts = 3", "write tables"),
@@ -63,10 +63,10 @@ def test_the_users_own_table_wins_and_adds(tmp_path: Path) -> None:
         (f"[hosts.a]\nm = [1{'0' * 400}, 1]", "a, m"),
     ],
 )
-def test_a_table_of_the_user_that_cannot_be_read_is_said(tmp_path: Path, text: str, said: str) -> None:
+def test_a_table_of_the_user_that_cannot_be_read_is_one_line(tmp_path: Path, text: str, expected: str) -> None:
     own = tmp_path / "prices.toml"
     own.write_text(text)
-    with pytest.raises(UsageError, match=said):
+    with pytest.raises(UsageError, match=expected):
         known_price("m", "https://a", own)
 
 

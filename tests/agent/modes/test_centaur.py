@@ -258,7 +258,7 @@ def with_peak(past: Trial) -> Trial:
     return replace(past, outcome=replace(past.outcome, peak_memory_gb=peak if past.val_loss else None))
 
 
-def test_strong_correlations_are_told_in_words_and_numbers_of_what_is_searched() -> None:
+def test_strong_correlations_are_words_and_numbers_of_what_is_searched() -> None:
     space = SearchSpace.from_tables(
         {"DEPTH": {"type": "int", "low": 1, "high": 8}, "ASPECT_RATIO": {"type": "int", "low": 16, "high": 96}},
         {"width": {"replaces": "ASPECT_RATIO", "product": "DEPTH * ASPECT_RATIO"}},
@@ -349,30 +349,30 @@ def test_the_echo_runs_the_incumbent_again_and_says_so() -> None:
     )
 
 
-def test_an_echo_is_told_in_the_place_of_the_searchers_point() -> None:
+def test_an_echo_is_reported_in_place_of_the_searchers_point() -> None:
     echoed = trial(20, loss=2.5, origin=Origin.ECHO, params=START)
-    told = CMAESearcher(SPACE, START, seed=0)
+    reference = CMAESearcher(SPACE, START, seed=0)
     for past in [*history(20)[1:], echoed]:
-        told.ask(past.number)
+        reference.ask(past.number)
         assert past.proposal.params is not None
-        told.tell(past.number, past.proposal.params, past.val_loss)
+        reference.tell(past.number, past.proposal.params, past.val_loss)
     after = context(SOURCE, [*history(20), echoed], space=SPACE)
-    assert EchoProposer(NumericProposer(CMAESearcher(SPACE, START, seed=0)), ALWAYS).propose(after).shown == told.ask(
-        21
-    )
+    assert EchoProposer(NumericProposer(CMAESearcher(SPACE, START, seed=0)), ALWAYS).propose(
+        after
+    ).shown == reference.ask(21)
 
 
-def test_an_answer_is_told_in_the_place_of_the_shown_point() -> None:
+def test_an_answer_is_reported_in_place_of_the_shown_point() -> None:
     proposal, _ = decide([answer()])
     ran = trial(20, loss=2.3, kept=True, params=proposal.params)
     after = context(SOURCE, [*history(20), ran], space=SPACE)
-    told = CMAESearcher(SPACE, START, seed=0)
+    reference = CMAESearcher(SPACE, START, seed=0)
     for past in after.trials[1:]:
-        told.ask(past.number)
+        reference.ask(past.number)
         assert past.proposal.params is not None
-        told.tell(past.number, past.proposal.params, past.val_loss)
+        reference.tell(past.number, past.proposal.params, past.val_loss)
     resumed = centaur(ScriptedModel([answer({"DEPTH": 7})]))
-    assert resumed.propose(after).shown == told.ask(21)
+    assert resumed.propose(after).shown == reference.ask(21)
 
 
 @pytest.mark.parametrize("kept", [False, True])

@@ -150,7 +150,7 @@ def test_a_centaurs_offers_are_in_log_show_report_and_prompt(agent: Agent, tmp_p
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "expected"),
     [
         (["--mode", "centaur", "--model", "echo"], "give --mode centaur:echo and no --model"),
         (["--mode", "nothing"], "there is no such mode; there are centaur, centaur:echo, fixed"),
@@ -180,11 +180,11 @@ def test_a_centaurs_offers_are_in_log_show_report_and_prompt(agent: Agent, tmp_p
     ],
 )
 def test_what_cannot_be_is_refused_by_name_before_anything_is_written(
-    agent: Agent, tmp_path: Path, arguments: list[str], said: str
+    agent: Agent, tmp_path: Path, arguments: list[str], expected: str
 ) -> None:
     done = agent("run", "--task", str(INSTANT), "--name", "r", *arguments)
     assert done.returncode == 2, done.stdout + done.stderr
-    assert said in done.stderr.strip().splitlines()[-1]
+    assert expected in done.stderr.strip().splitlines()[-1]
     assert not (tmp_path / "runs" / "r").exists()
 
 
@@ -239,9 +239,9 @@ def test_hints_are_where_a_search_begins_and_every_headline_says_so(warm: Zygote
         ("report", "plain", "hinted", "--out", "page.html"): "<td>local with hints</td>",
     }.items():
         assert process.agent(*command) == 0, process.said
-        said = (tmp_path / "page.html").read_text() if command[0] == "report" else process.said
-        assert named in said
-        assert "plain with hints" not in said
+        output = (tmp_path / "page.html").read_text() if command[0] == "report" else process.said
+        assert named in output
+        assert "plain with hints" not in output
     for reading in ("log", "best"):
         assert process.agent(reading, "plain") == 0
         assert "with hints" not in process.said

@@ -159,7 +159,7 @@ class Recording:
         self._inner.release(number)
 
 
-def test_pitfall_11_what_is_told_is_what_ran() -> None:
+def test_pitfall_11_what_is_reported_is_what_ran() -> None:
     """The paper's optimizers were told values that had been rounded after they proposed them."""
     searcher = Recording()
     proposer, trials = NumericProposer(searcher), [baseline()]
@@ -174,7 +174,7 @@ def test_pitfall_11_what_is_told_is_what_ran() -> None:
             assert read_constants(trial.proposal.edit.apply(SCRIPT), SPACE.names) == trial.proposal.params
 
 
-def test_pitfall_18_a_failure_is_told_as_a_failure_not_as_a_number() -> None:
+def test_pitfall_18_a_failure_is_reported_as_a_failure_not_as_a_number() -> None:
     searcher = Recording()
     proposer, trials = NumericProposer(searcher), [baseline()]
     proposal = proposer.propose(context(trials))

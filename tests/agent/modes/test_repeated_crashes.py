@@ -27,11 +27,11 @@ def crashed(number: int, reason: str) -> Trial:
 
 def warnings(trials: list[Trial], space: SearchSpace | None = SPACE, source: str = SOURCE) -> list[tuple[int, str]]:
     """Return the number of trials after which there is a warning, with it."""
-    told = [(n, crash_warning(trials[:n], space, source)) for n in range(1, len(trials) + 1)]
-    return [(n, line) for n, line in told if line is not None]
+    found = [(n, crash_warning(trials[:n], space, source)) for n in range(1, len(trials) + 1)]
+    return [(n, line) for n, line in found if line is not None]
 
 
-def test_the_third_crash_with_the_same_last_line_is_said_once() -> None:
+def test_the_third_crash_with_the_same_last_line_is_reported_once() -> None:
     fine = trial(3, loss=2.4)
     reasons = [f"exit 1: ValueError: {n} is odd" for n in (3, 5, 7, 9, 11)]
     trials = [baseline(), *(crashed(n, reason) for n, reason in enumerate(reasons[:2], 1)), fine]
@@ -39,7 +39,7 @@ def test_the_third_crash_with_the_same_last_line_is_said_once() -> None:
     assert warnings(trials, None) == [(5, "3 trials crashed with the same last line: ValueError: 7 is odd")]
 
 
-def test_three_crashes_in_a_row_are_said_whatever_they_print() -> None:
+def test_three_crashes_in_a_row_are_reported_whatever_they_print() -> None:
     trials = [baseline(), *(crashed(n, f"exit 1: Error{'abcd'[n]}") for n in range(4))]
     assert warnings(trials, None) == [(4, "3 trials in a row crashed, the last one: Errorc")]
 
@@ -105,6 +105,6 @@ def test_a_run_prints_it(tmp_path: Path) -> None:
     done = commands.agent(
         "run", "--task", ".", "--mode", "random", "--trials", "7", "--seed", "1", cwd=tmp_path, env=dict(os.environ)
     )
-    said = [line for line in (done.stdout + done.stderr).splitlines() if "warning:" in line and "crashed" in line]
-    assert len(said) == 1, done.stdout + done.stderr
-    assert SUGGESTED in said[0]
+    output = [line for line in (done.stdout + done.stderr).splitlines() if "warning:" in line and "crashed" in line]
+    assert len(output) == 1, done.stdout + done.stderr
+    assert SUGGESTED in output[0]

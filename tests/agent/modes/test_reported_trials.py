@@ -24,10 +24,10 @@ def trial(number: int, loss: float | None, *, kept: bool = False, status: Status
     return Trial(number, None if number == 0 else 0, Proposal(Origin.LLM, "t", Unchanged()), "now", outcome, "then")
 
 
-def as_told(found: Trial, *, sigma: float = 0.01) -> Outcome:
-    told = ReportedTrials(is_rounded=True)
-    told.observe(found, sigma)
-    outcome = told.trial(found).outcome
+def as_reported(found: Trial, *, sigma: float = 0.01) -> Outcome:
+    reported = ReportedTrials(is_rounded=True)
+    reported.observe(found, sigma)
+    outcome = reported.trial(found).outcome
     assert outcome is not None
     return outcome
 
@@ -45,17 +45,17 @@ def test_steps(sigma: float, step: float) -> None:
 
 
 @given(st.floats(-5, 5), st.sampled_from([0.0094, 0.01, 0.2, 3.0]))
-def test_losses_nearer_than_half_a_step_to_a_multiple_are_told_alike(loss: float, sigma: float) -> None:
-    told = as_told(trial(1, loss), sigma=sigma).val_loss
-    assert told is not None
+def test_losses_nearer_than_half_a_step_to_a_multiple_are_reported_alike(loss: float, sigma: float) -> None:
+    reported = as_reported(trial(1, loss), sigma=sigma).val_loss
+    assert reported is not None
     step = step_for(sigma)
-    assert told == pytest.approx(round(loss / step) * step, abs=1e-9)
-    assert len(f"{abs(told) % 1:.12f}".rstrip("0")) <= 7  # no digits behind the step's
-    assert as_told(trial(1, told + 0.4 * step), sigma=sigma).val_loss == told
+    assert reported == pytest.approx(round(loss / step) * step, abs=1e-9)
+    assert len(f"{abs(reported) % 1:.12f}".rstrip("0")) <= 7  # no digits behind the step's
+    assert as_reported(trial(1, reported + 0.4 * step), sigma=sigma).val_loss == reported
 
 
-def test_nothing_that_is_told_has_more_digits() -> None:
-    outcome = as_told(trial(1, -0.51237))
+def test_nothing_that_is_reported_has_more_digits() -> None:
+    outcome = as_reported(trial(1, -0.51237))
     assert outcome.val_loss == -0.512
     assert outcome.score is not None
     assert (outcome.score.val_loss, outcome.score.evidence) == (-0.512, {})
@@ -63,23 +63,23 @@ def test_nothing_that_is_told_has_more_digits() -> None:
     assert "0.51237" not in str(outcome.to_json())
 
 
-def test_what_has_no_loss_is_told_as_it_is_and_a_verdict_shows() -> None:
-    told = ReportedTrials(is_rounded=True)
+def test_what_has_no_loss_is_reported_as_it_is_and_a_verdict_shows() -> None:
+    reported = ReportedTrials(is_rounded=True)
     failed = trial(1, None, status=Status.BAD_ARTIFACT)
-    told.observe(failed, 0.01)
-    assert told.trial(failed) == failed
+    reported.observe(failed, 0.01)
+    assert reported.trial(failed) == failed
     kept = trial(2, 0.1234, kept=True)
-    told.observe(kept, 0.01)
+    reported.observe(kept, 0.01)
     later = Trial(2, 0, kept.proposal, "now", kept.outcome, "then", repeat_state=KeepState.ROLLED_BACK)
-    assert told.trial(later).standing is KeepState.ROLLED_BACK
-    assert told.trial(later).val_loss == 0.123
+    assert reported.trial(later).standing is KeepState.ROLLED_BACK
+    assert reported.trial(later).val_loss == 0.123
 
 
 def test_runs_that_do_not_round_tell_all_digits() -> None:
     found = trial(0, 0.123456)
-    told = ReportedTrials(is_rounded=False)
-    told.observe(found, 0.01)
-    assert told.trial(found) == found
+    reported = ReportedTrials(is_rounded=False)
+    reported.observe(found, 0.01)
+    assert reported.trial(found) == found
 
 
 def test_a_loss_keeps_the_step_of_its_day_and_a_resumed_run_tells_the_same() -> None:
@@ -88,13 +88,13 @@ def test_a_loss_keeps_the_step_of_its_day_and_a_resumed_run_tells_the_same() -> 
     wide = Outcome(Status.OK, 0.9)  # far from the first: sigma rises
     repeat = Repeat(0, 1, Purpose.BASELINE, "now").finished(wide, None, "then")
     later = trial(2, 0.412345)
-    keeper, told = KeepPolicy(rule), ReportedTrials(is_rounded=True)
+    keeper, reported = KeepPolicy(rule), ReportedTrials(is_rounded=True)
     for result in (first, second, repeat, later):
         keeper.observe(result)
         if isinstance(result, Trial):
-            told.observe(result, keeper.sigma)
+            reported.observe(result, keeper.sigma)
     assert keeper.sigma > 0.1
-    live = [told.trial(found).val_loss for found in (first, second, later)]
+    live = [reported.trial(found).val_loss for found in (first, second, later)]
     assert live == [0.5, 0.412, 0.41]
     _, again = followed(rule, (first, second, repeat, later), is_rounded=True)
     assert [again.trial(found).val_loss for found in (first, second, later)] == live

@@ -172,8 +172,8 @@ def test_a_branch_has_the_ratchet_and_nothing_else_is_touched(agent: Agent, nigh
     assert git(own, "diff", "--name-only", "main", "found/tonight") == "src/train.py"
     script = git(own, "show", "found/tonight:src/train.py")
     assert script == git(night / "runs" / "trials.git", "show", f"{ratchet[-1]['commit']}:train.py")
-    told = git(own, "log", "-1", "--format=%an %(trailers:key=Val-Loss,valueonly)", "found/tonight")
-    assert told == f"autocentaur {ratchet[-1]['val_loss']!r}"
+    commit = git(own, "log", "-1", "--format=%an %(trailers:key=Val-Loss,valueonly)", "found/tonight")
+    assert commit == f"autocentaur {ratchet[-1]['val_loss']!r}"
 
     again = agent(night, "export", "r", "--to", str(own), "--branch", "found/tonight", "--path", "src/train.py")
     assert "already has a branch found/tonight" in one_line_error(again)

@@ -71,10 +71,10 @@ def test_a_run_without_a_gain_says_so() -> None:
 
 
 def test_a_script_that_follows_no_seed_has_no_noise_to_write_down() -> None:
-    said = "\n".join(noise_summary(Past().trial(1.0).trial(1.0).history.trials, METRIC))
-    assert "val_bpb is 1.000000 under all 2 training seeds" in said
-    assert "TRAIN_SEED" in said
-    assert "[noise]" not in said
+    output = "\n".join(noise_summary(Past().trial(1.0).trial(1.0).history.trials, METRIC))
+    assert "val_bpb is 1.000000 under all 2 training seeds" in output
+    assert "TRAIN_SEED" in output
+    assert "[noise]" not in output
 
 
 def test_sigma_is_a_guess_until_a_repeat_has_measured_it() -> None:
@@ -102,12 +102,12 @@ def test_repeats_of_a_script_that_follows_no_seed_measure_no_noise() -> None:
 
 
 def test_a_gain_in_one_run_is_provisional_and_not_called_improved() -> None:
-    said = Past().trial(1.0).trial(0.98).said
-    assert "no gain has been repeated" in said
-    assert "gains are repeated, not confirmed: the task has no pool" in said
-    assert "provisional: trial 1, val_bpb 0.980000" in said
-    assert "-0.020000 from the baseline at 1.000000 (same seed): 2.0 sigma, not repeated" in said
-    assert "improved" not in said
+    output = Past().trial(1.0).trial(0.98).said
+    assert "no gain has been repeated" in output
+    assert "gains are repeated, not confirmed: the task has no pool" in output
+    assert "provisional: trial 1, val_bpb 0.980000" in output
+    assert "-0.020000 from the baseline at 1.000000 (same seed): 2.0 sigma, not repeated" in output
+    assert "improved" not in output
 
 
 def test_what_a_lead_is_measured_from_is_shown_beside_it() -> None:
@@ -119,9 +119,9 @@ def test_what_a_lead_is_measured_from_is_shown_beside_it() -> None:
 
 
 def test_a_repeated_gain_is_that_of_the_run_that_did_not_choose_it_and_not_called_confirmed() -> None:
-    said = repeated().said
-    assert said.startswith("repeated: trial 1, val_bpb 0.920000")
-    assert "improved by 0.085000 on the baseline 1.005000" in said
+    output = repeated().said
+    assert output.startswith("repeated: trial 1, val_bpb 0.920000")
+    assert "improved by 0.085000 on the baseline 1.005000" in output
 
 
 def test_final_runs_make_the_headline() -> None:
@@ -132,16 +132,16 @@ def test_final_runs_make_the_headline() -> None:
 
 
 def test_what_stands_on_the_champion_is_named_beside_it() -> None:
-    said = repeated().trial(0.89).said
-    assert said.startswith("repeated: trial 1")
-    assert "provisional: trial 2" in said
-    assert "from trial 1 at " in said
+    output = repeated().trial(0.89).said
+    assert output.startswith("repeated: trial 1")
+    assert "provisional: trial 2" in output
+    assert "from trial 1 at " in output
 
 
 def test_under_the_paper_s_rule_nothing_is_ever_confirmed() -> None:
-    said = Past(KeepRule("any", sigma=0.01)).trial(1.0).trial(0.5).said
-    assert "not confirmed" in said
-    assert "improved" not in said
+    output = Past(KeepRule("any", sigma=0.01)).trial(1.0).trial(0.5).said
+    assert "not confirmed" in output
+    assert "improved" not in output
 
 
 def test_repeats_have_lines_and_changes_are_to_the_incumbent_of_the_moment() -> None:

@@ -63,18 +63,18 @@ def run_of(tmp_path: Path, *results: Result, **options: Any) -> StoredRun:
     return made_run(tmp_path / "runs", [*KEPT, *results], options={**POOLED, **options})
 
 
-def said(stored: StoredRun, pool: PoolSize | None = None) -> str:
+def summary_of(stored: StoredRun, pool: PoolSize | None = None) -> str:
     return "\n".join(summary(stored.history, METRIC, stored.keeper, pool))
 
 
-def test_a_confirmation_is_told_by_its_lead_its_standard_errors_and_its_slice() -> None:
+def test_a_confirmation_is_described_by_its_lead_its_standard_errors_and_its_slice() -> None:
     line = repeat_line(made_history([*KEPT, CONFIRMED]).repeats[0], METRIC, colour=False)
-    told = "0.29 ± 0.03 val_bpb better than the champion on unseen text (3.0 standard errors, 2 needed), slice 3"
-    assert line.endswith(f"seed 1, to confirm it: {told}")
+    expected = "0.29 ± 0.03 val_bpb better than the champion on unseen text (3.0 standard errors, 2 needed), slice 3"
+    assert line.endswith(f"seed 1, to confirm it: {expected}")
     assert " confirmed " in line
 
 
-def test_a_gain_that_one_slice_leaves_open_is_told_by_the_mean_of_both() -> None:
+def test_a_gain_that_one_slice_leaves_open_is_described_by_the_mean_of_both() -> None:
     first = Again(1, scored(2.1), KeepState.PROVISIONAL, slices=(opened(3, 1, 0.03),))
     assert words_of(first).endswith("slice 3; a second seed is tested on a second slice, if one is left")
     second = Again(1, scored(2.1), KeepState.PROVISIONAL, seed=2, slices=(opened(4, 1, 0.01),))
@@ -100,14 +100,14 @@ def test_a_burned_slice_names_the_model_without_an_answer() -> None:
     assert words_of(alone) == "the champion did not answer; slice 3 was burned by the champion: it was silent"
 
 
-def test_a_slice_that_other_runs_have_opened_and_a_flag_are_told() -> None:
+def test_a_slice_that_other_runs_have_opened_and_a_flag_are_named() -> None:
     use = opened(3, 1, 0.29, n_other_runs=2, flags=("the champion answers worse",))
-    told = words_of(Again(1, scored(2.1), KeepState.CONFIRMED, slices=(use,)))
-    assert told.endswith("slice 3, opened before by 2 other runs of this machine; flag: the champion answers worse")
+    words = words_of(Again(1, scored(2.1), KeepState.CONFIRMED, slices=(use,)))
+    assert words.endswith("slice 3, opened before by 2 other runs of this machine; flag: the champion answers worse")
     first = Again(1, scored(2.1), KeepState.PROVISIONAL, slices=(opened(3, 1, 0.03, n_other_runs=1),))
     second = Again(1, scored(2.1), KeepState.PROVISIONAL, seed=2, slices=(opened(4, 1, 0.03),))
-    told = "mean of slices 3 and 4, opened before by 1 and 0 other runs of this machine; it stays provisional"
-    assert words_of(first, second).endswith(told)
+    words = "mean of slices 3 and 4, opened before by 1 and 0 other runs of this machine; it stays provisional"
+    assert words_of(first, second).endswith(words)
 
 
 def test_a_result_has_the_error_of_sampling_and_of_the_seeds_on_both_sides() -> None:
@@ -122,7 +122,7 @@ def test_final_runs_publish_the_result_of_their_slice(tmp_path: Path) -> None:
     assert (found.trial, found.slice, found.n_runs, found.held_out) == (1, 7, 3, True)
     assert (found.result, found.baseline, found.lead.mean) == (3.25, 3.5, 0.25)
     assert found.lead == with_seed_noise(Lead(0.25, 0.03), stored.keeper.sigma, 3)
-    first, second, *_ = said(stored).splitlines()
+    first, second, *_ = summary_of(stored).splitlines()
     assert first.startswith("confirmed: trial 1, val_bpb 3.250000 on unseen text, the baseline 3.500000: 0.25 ± ")
     assert first.endswith(" better (slice 7, 3 held-out runs)")
     assert second.startswith("  search loss: val_bpb 2.200000")
@@ -136,7 +136,7 @@ def test_without_final_runs_the_slice_that_confirmed_it_is_published(tmp_path: P
     found = published(stored.history, stored.keeper)
     assert found is not None
     assert (found.slice, found.n_runs, found.held_out, found.result) == (3, 1, False, 3.5 - 0.29)
-    assert "(slice 3, the confirming run)" in said(stored)
+    assert "(slice 3, the confirming run)" in summary_of(stored)
 
 
 def test_a_later_champion_is_not_published_by_the_slice_of_an_earlier_one(tmp_path: Path) -> None:
@@ -152,8 +152,8 @@ def test_what_is_not_confirmed_is_not_published(tmp_path: Path) -> None:
     open_ = Again(1, scored(2.1), KeepState.PROVISIONAL, slices=(opened(3, 1, 0.03),))
     stored = run_of(tmp_path, open_)
     assert published(stored.history, stored.keeper) is None
-    assert said(stored).startswith("no gain is confirmed; baseline ")
-    assert "sigma, not confirmed" in said(stored)
+    assert summary_of(stored).startswith("no gain is confirmed; baseline ")
+    assert "sigma, not confirmed" in summary_of(stored)
 
 
 def test_the_summary_counts_what_the_pool_has_left(tmp_path: Path) -> None:
@@ -163,20 +163,20 @@ def test_the_summary_counts_what_the_pool_has_left(tmp_path: Path) -> None:
     lines = pool_lines(stored.history, stored.keeper, PoolSize(10, 6))
     first = "pool: 10 slices, 2 opened (1 burned), 6 never opened by any run of this machine"
     assert lines == [first, "  slice 3: odd"]
-    assert "pool: 10 slices, 2 opened (1 burned)\n" in said(stored, PoolSize(10))
+    assert "pool: 10 slices, 2 opened (1 burned)\n" in summary_of(stored, PoolSize(10))
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "expected"),
     [
         ({"n_slices": 1}, "  the pool is used up: this run can confirm no further gain"),
         ({"n_slices": 2, "final_runs": 3}, "  the pool is used up except for the slice of the final runs"),
     ],
 )
-def test_a_pool_that_is_used_up_is_said_to_be(tmp_path: Path, options: dict[str, Any], told: str) -> None:
+def test_a_pool_that_is_used_up_is_named(tmp_path: Path, options: dict[str, Any], expected: str) -> None:
     stored = run_of(tmp_path, CONFIRMED, **options)
     lines = pool_lines(stored.history, stored.keeper, PoolSize(options["n_slices"]))
-    assert lines[-1].startswith(told)
+    assert lines[-1].startswith(expected)
     assert "used up" in confirmable(stored.keeper, 0.02, METRIC, "held_out")[0]
 
 
@@ -208,7 +208,7 @@ def test_the_size_of_the_pool_counts_what_any_run_has_opened(tmp_path: Path) -> 
 def test_a_run_says_why_its_gains_are_only_repeated(tmp_path: Path, options: dict[str, Any], why: str) -> None:
     stored = run_of(tmp_path, **options)
     assert why_repeated(stored.history, stored.keeper) == why
-    assert ("gains are repeated, not confirmed: " + why in said(stored)) == bool(why)
+    assert ("gains are repeated, not confirmed: " + why in summary_of(stored)) == bool(why)
     assert result_json(stored.history, stored.keeper)["why_only_repeated"] == (why or None)
 
 
@@ -246,11 +246,11 @@ def test_slices_of_examples_are_not_called_text(tmp_path: Path) -> None:
     first = (BASELINE[0], replace(BASELINE[1], score=rows))
     again = replace(CONFIRMED, outcome=replace(CONFIRMED.outcome, score=rows))
     stored = made_run(tmp_path / "runs", [first, KEPT[1], again], options=POOLED)
-    told = said(stored) + decision_text(stored.history.repeats[0], METRIC)
-    assert "val_bpb 3.210000 on unseen examples" in told
-    assert "better than the champion on unseen examples (3.0 standard errors" in told
+    words = summary_of(stored) + decision_text(stored.history.repeats[0], METRIC)
+    assert "val_bpb 3.210000 on unseen examples" in words
+    assert "better than the champion on unseen examples (3.0 standard errors" in words
     line, warning = confirmable(KeepPolicy(KeepRule(sigma=0.03, n_slices=9)), 0.02, METRIC, "predictions")
-    assert "text" not in told + line + warning
+    assert "text" not in words + line + warning
 
 
 def test_every_slice_is_a_row_with_what_came_of_it() -> None:
@@ -264,7 +264,7 @@ def test_every_slice_is_a_row_with_what_came_of_it() -> None:
     assert result[2:] == ["final runs: trial 1", "3.500000", "3.500000", "3.250000", "", "+0.25 ± 0.03", "published"]
 
 
-def test_a_burned_slice_of_the_result_is_said_at_once_for_no_row_tells_it(
+def test_a_burned_slice_of_the_result_is_reported_at_once_for_no_row_has_it(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     screen = ConsoleObserver(METRIC, RunPaths(tmp_path), lambda _number: None, LiveConsole())

@@ -119,8 +119,8 @@ def test_no_row_is_longer_than_the_terminal(command: str, columns: int, paths: R
 
 def test_off_a_terminal_rows_are_whole(paths: RunPaths) -> None:
     command = [sys.executable, "-m", "agent", "log", "made", "--runs", str(paths.root.parent)]
-    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    assert LONG in said
+    output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert LONG in output
 
 
 @pytest.mark.parametrize("variable", ["NO_COLOR", "TERM"])
@@ -153,11 +153,11 @@ def printed_on_terminal(argv: list[str], columns: int, **variables: str) -> str:
     command = [sys.executable, "-m", "agent", *argv]
     with subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, env=environment):
         os.close(theirs)
-        said = b""
+        output = b""
         while chunk := _read(ours):
-            said += chunk
+            output += chunk
     os.close(ours)
-    return said.decode()
+    return output.decode()
 
 
 def _read(fd: int) -> bytes:

@@ -20,7 +20,7 @@ CALL = {
 }  # fmt: skip
 
 
-def test_evidence_changes_and_exchange_are_told(tmp_path: Path) -> None:
+def test_evidence_changes_and_exchange_are_shown(tmp_path: Path) -> None:
     results = [(searched(0.5), BASELINE[1]), (searched(0.25), scored(2.5, kept=True))]
     stored = made_run(tmp_path / "runs", results, exchanges={1: [CALL]}, logs={1: "step 1\n\x1b]0;title\x07\n"})
     short, full = (describe(stored, stored.trial(1), exchange=exchange) for exchange in (False, True))
@@ -34,7 +34,7 @@ def test_evidence_changes_and_exchange_are_told(tmp_path: Path) -> None:
     assert "0.25 \\x1b[2J" in full
 
 
-def test_runs_under_other_seeds_are_told_with_what_they_decided(tmp_path: Path) -> None:
+def test_runs_under_other_seeds_are_shown_with_what_they_decided(tmp_path: Path) -> None:
     stored = made_run(tmp_path / "runs", [BASELINE, (searched(0.25), scored(2.5, kept=True))])
     begun = Repeat(1, 1, Purpose.CONFIRM, "t")
     stored.history.repeats.append(begun.finished(scored(2.75), RepeatVerdict(KeepState.REPEATED, 4.0), "t"))
@@ -47,7 +47,7 @@ def test_a_difference_is_painted_line_by_line() -> None:
     assert painted("-a\n", colour=False) == "-a\n"
 
 
-def test_the_exchange_of_a_coding_agent_is_told_in_its_dialect(tmp_path: Path) -> None:
+def test_the_exchange_of_a_coding_agent_is_shown_in_its_dialect(tmp_path: Path) -> None:
     exchange = AgentExchange(
         *("messages", "POST", "/v1/messages", 200, {"model": "m"}, "text/event-stream", "data: {}", 1.25),
         usage=TokenCounts(1000, 50, 400),

@@ -28,13 +28,13 @@ RESULTS = [BASELINE, (searched(0.1), scored(2.5, kept=True)), (searched(0.2), fa
         ({"since": "2026-11-22"}, []),
     ],
 )
-def test_all_that_is_asked_must_hold(tmp_path: Path, asked: dict[str, str | bool], numbers: list[int]) -> None:
+def test_all_filters_must_hold(tmp_path: Path, asked: dict[str, str | bool], numbers: list[int]) -> None:
     stored = made_run(tmp_path / "runs", RESULTS)
     fits = trial_filter(**{"kept": False, "status": None, "since": None, **asked}, now=NOW)  # type: ignore[arg-type]
     assert [trial.number for trial in stored.history.trials if fits(trial)] == numbers
 
 
-@pytest.mark.parametrize(("asked", "said"), [({"status": "kaput"}, "kaput"), ({"since": "noon"}, "--since noon")])
-def test_what_cannot_be_asked_is_said(asked: dict[str, str], said: str) -> None:
-    with pytest.raises(UsageError, match=said):
+@pytest.mark.parametrize(("asked", "expected"), [({"status": "kaput"}, "kaput"), ({"since": "noon"}, "--since noon")])
+def test_a_filter_that_makes_no_sense_is_refused(asked: dict[str, str], expected: str) -> None:
+    with pytest.raises(UsageError, match=expected):
         trial_filter(**{"kept": False, "status": None, "since": None, **asked}, now=NOW)  # type: ignore[arg-type]

@@ -41,7 +41,7 @@ class Values:
         return Proposal(Origin.SEARCHER, f"{values}", Assignments(values))
 
 
-class Told:
+class ScriptedSlices:
     """Slices whose answers are made up: what each model is said to be worth. Real files, no jobs."""
 
     n_items = n_standing = 100
@@ -103,7 +103,7 @@ def opened(
     return opened_with
 
 
-def told(run: Run) -> list[str]:
+def event_names(run: Run) -> list[str]:
     """Return the names of the events in the journal, without those of trials."""
     names = [json.loads(line)["event"] for line in run.paths.journal.read_text().splitlines()]
     return [name for name in names if not name.startswith("trial")]
@@ -120,7 +120,9 @@ def test_a_gain_is_confirmed_on_a_slice_that_is_opened_once_all_is_trained(opene
     assert [trial.standing for trial in run.history.trials] == [KeepState.CONFIRMED] * 3
     champion = ["repeat_started", "repeat_finished"]
     confirm = ["repeat_started", "repeat_trained", "slice_opened", "slice_scored", "repeat_finished"]
-    assert told(run) == champion + confirm * 2  # the first champion is the baseline, which has no run under seed 1
+    assert (
+        event_names(run) == champion + confirm * 2
+    )  # the first champion is the baseline, which has no run under seed 1
     first, second = run.history.slices
     assert list(first.entrants) == list(second.entrants) == [BASELINE, CHAMPION, CHALLENGER]
     runs = [[(entrant.trial, entrant.seed) for entrant in use.entrants.values()] for use in (first, second)]
@@ -156,7 +158,7 @@ def test_unpaired_the_champion_is_the_baselines_own_model_at_first(opened: OpenR
 
 def test_a_forged_search_loss_is_rolled_back(opened: OpenRunWith, tmp_path: Path) -> None:
     # On unseen text it is worth what the champion is; on the standing split it leads by 0.9.
-    slices = Told(tmp_path, losses(baseline=3.7, champion=3.7, challenger=3.7002))
+    slices = ScriptedSlices(tmp_path, losses(baseline=3.7, champion=3.7, challenger=3.7002))
     run = opened({"MIX": 0.9}, slices=slices)
     run_trials(run)
     verdict = run.history.repeats[-1].verdict
@@ -175,7 +177,9 @@ def test_between_nothing_and_the_bar_a_second_seed_is_tested_on_a_second_slice(
         return {name: 3.7 - lead * (name == CHALLENGER) for name in names}
 
     rule = replace(PAIRED, sigma=0.05, lead=0.1)
-    run = opened({"MIX": 0.52}, {"MIX": 0.5}, {"MIX": 0.5}, slices=Told(tmp_path, answers, error=0.01), rule=rule)
+    run = opened(
+        {"MIX": 0.52}, {"MIX": 0.5}, {"MIX": 0.5}, slices=ScriptedSlices(tmp_path, answers, error=0.01), rule=rule
+    )
     run_trials(run)
     confirming = [repeat for repeat in run.history.repeats if repeat.verdict is not None]
     assert [(repeat.trial, repeat.seed) for repeat in confirming] == [(1, 1), (1, 2)]
@@ -191,7 +195,7 @@ def test_a_slice_that_the_champion_burns_is_followed_by_another_and_the_challeng
     def answers(number: int, names: Collection[str]) -> Mapping[str, float] | str:
         return CHAMPION if number == 0 else {name: 3.7 - 0.4 * (name == CHALLENGER) for name in names}
 
-    run = opened({"MIX": 0.7}, slices=Told(tmp_path, answers))
+    run = opened({"MIX": 0.7}, slices=ScriptedSlices(tmp_path, answers))
     run_trials(run)
     assert [use.score is not None and use.score.is_burned for use in run.history.slices] == [True, False]
     assert run.keeper.tests.n_opened == 2
@@ -206,7 +210,7 @@ def test_a_test_whose_slices_are_all_burned_leaves_the_slice_of_the_result_and_t
     opened: OpenRunWith, tmp_path: Path
 ) -> None:
     rule = replace(PAIRED, n_slices=2)
-    run = opened({"MIX": 0.7}, slices=Told(tmp_path, lambda _, names: CHAMPION), rule=rule)
+    run = opened({"MIX": 0.7}, slices=ScriptedSlices(tmp_path, lambda _, names: CHAMPION), rule=rule)
     run_trials(run)
     assert [use.number for use in run.history.slices] == [0, 1]
     assert (run.keeper.tests.bar, run.keeper.tests.is_settled(1)) == (2.5, True)
@@ -221,13 +225,13 @@ def test_the_result_is_asked_about_other_text_only_if_the_baseline_did_not_answe
     def answers(number: int, names: Collection[str]) -> Mapping[str, float] | str:
         return {name: 3.7 - 0.35 * (name == CHALLENGER) for name in names} if CHALLENGER in names else burned_by
 
-    run = opened({"MIX": 0.9}, slices=Told(tmp_path, answers), final_runs=1)
+    run = opened({"MIX": 0.9}, slices=ScriptedSlices(tmp_path, answers), final_runs=1)
     run_trials(run)
     assert [use.purpose for use in run.history.slices] == [SlicePurpose.CONFIRM, *[SlicePurpose.FINAL] * n_final]
 
 
 def test_a_challenger_that_does_not_answer_is_rolled_back(opened: OpenRunWith, tmp_path: Path) -> None:
-    run = opened({"MIX": 0.7}, slices=Told(tmp_path, lambda _, names: CHALLENGER))
+    run = opened({"MIX": 0.7}, slices=ScriptedSlices(tmp_path, lambda _, names: CHALLENGER))
     run_trials(run)
     verdict = run.history.repeats[-1].verdict
     assert verdict is not None
@@ -245,7 +249,7 @@ def test_without_a_slice_left_nothing_is_tested(opened: OpenRunWith, tmp_path: P
 
 
 def test_a_score_program_that_knows_no_rounds_makes_gains_repeated(opened: OpenRunWith, tmp_path: Path) -> None:
-    class Unable(Told):
+    class Unable(ScriptedSlices):
         def why_none(self, baseline: Contender, score: Score | None, *, folder: Path, label: str) -> str | None:
             return "it does not answer `rounds`"
 
@@ -265,7 +269,7 @@ def test_a_champion_whose_lead_shrinks_is_flagged_and_its_heir_not_confirmed(
         worth = {CHALLENGER: 0.355} if number == 0 else {CHALLENGER: 0.3555, CHAMPION: 0.1}
         return {name: 3.7 - worth.get(name, 0.0) for name in names}
 
-    run = opened({"MIX": 0.9}, {"MIX": 0.95}, slices=Told(tmp_path, answers))
+    run = opened({"MIX": 0.9}, {"MIX": 0.95}, slices=ScriptedSlices(tmp_path, answers))
     run_trials(run)
     assert run.history.trials[1].standing is KeepState.CONFIRMED
     score = run.history.slices[1].score
@@ -280,7 +284,7 @@ def test_the_final_runs_share_one_slice_with_champion_and_baseline(opened: OpenR
     use = run.history.slices[-1]
     assert use.purpose is SlicePurpose.FINAL
     assert list(use.entrants) == [BASELINE, CHAMPION, "result-100", "result-101"]
-    assert told(run)[-2:] == ["slice_opened", "slice_scored"]
+    assert event_names(run)[-2:] == ["slice_opened", "slice_scored"]
     assert use.score is not None
     assert use.score.lead("result", BASELINE).mean > 0.1
 
@@ -293,7 +297,9 @@ def test_the_models_of_a_champion_that_needed_two_tests_are_there_for_the_next_c
         return {name: 3.7 - lead * (name == CHALLENGER) for name in names}
 
     rule = replace(PAIRED, sigma=0.01)
-    run = opened({"MIX": 0.75}, {"MIX": 0.95, "CHUNK": 1024}, slices=Told(tmp_path, answers, error=0.08), rule=rule)
+    run = opened(
+        {"MIX": 0.75}, {"MIX": 0.95, "CHUNK": 1024}, slices=ScriptedSlices(tmp_path, answers, error=0.08), rule=rule
+    )
     run_trials(run)
     challengers = [(use.entrants[CHALLENGER].trial, use.entrants[CHALLENGER].seed) for use in run.history.slices]
     assert challengers[:3] == [(1, 1), (1, 2), (2, 1)]

@@ -126,13 +126,13 @@ def test_inputs_that_cannot_be_divided_are_refused_in_one_sentence_and_run_witho
     assert done.returncode == 0, done.stderr
 
 
-def test_too_few_examples_are_said_once_and_gains_are_repeated(agent: Agent, task: Path, tmp_path: Path) -> None:
+def test_too_few_examples_are_reported_once_and_gains_are_repeated(agent: Agent, task: Path, tmp_path: Path) -> None:
     prepare = (task / "prepare.py").read_text()
     (task / "prepare.py").write_text(prepare.replace('"val": 2000', '"val": 200'))
     done = agent("run", "--task", str(task), "--mode", "random", "--trials", "5", "--name", "d")
     assert done.returncode == 0, done.stderr
-    said = "200 validation examples are too few for slices, which take 999: gains will be repeated, not"
-    assert (done.stdout + done.stderr).count(said) == 1
+    expected = "200 validation examples are too few for slices, which take 999: gains will be repeated, not"
+    assert (done.stdout + done.stderr).count(expected) == 1
     assert config(tmp_path, "d")["pool"] is None
     standings = [trial["standing"] for trial in json.loads(agent("log", "d", "--json").stdout)["trials"][1:]]
     assert "repeated" in standings

@@ -88,7 +88,7 @@ def test_a_loss_that_is_no_number_ends_the_trial_at_once(stopped: tuple[Zygote, 
     assert (outcome.status, outcome.stopped_at, outcome.curve) == (Status.DIVERGED, 0.0, None)
 
 
-def test_what_was_stopped_and_what_that_saved_is_said(stopped: tuple[Zygote, list[Trial]]) -> None:
+def test_what_was_stopped_and_what_that_saved_is_shown(stopped: tuple[Zygote, list[Trial]]) -> None:
     warm, _ = stopped
     assert warm.agent("log", "r") == 0
     assert "stopped early: 2 pruned at half of the budget, 1 diverged; that saved 4 s of training" in warm.said
@@ -141,7 +141,7 @@ def test_no_prune_lets_all_run_and_is_remembered(warm: Zygote, tmp_path: Path) -
     assert load(here.runs.run("r").run_json).prune is False
 
 
-def test_a_script_that_prints_no_curve_is_never_stopped_and_told(warm: Zygote, tmp_path: Path) -> None:
+def test_a_script_that_prints_no_curve_is_never_stopped_and_reported(warm: Zygote, tmp_path: Path) -> None:
     folder = tmp_path / "task"
     folder.mkdir()
     (folder / "task.toml").write_text((CURVED / "task.toml").read_text())

@@ -70,7 +70,7 @@ def goes_on(opened: Callable[[], Run], n_answered: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "nth", "n_answered", "said"),
+    ("name", "nth", "n_answered", "expected"),
     [
         ("opened.jsonl", 1, 0, r"cannot write to .*opened\.jsonl: No space left on device; make room and continue"),
         (
@@ -88,12 +88,12 @@ def test_a_full_disk_stops_the_run_and_loses_nothing(  # noqa: PLR0917 (fixtures
     name: str,
     nth: int,
     n_answered: int,
-    said: str,
+    expected: str,
 ) -> None:
     run = opened()
     with monkeypatch.context() as full:
         FullFor(full, name, nth)
-        with pytest.raises((JournalError, OSError), match=said):
+        with pytest.raises((JournalError, OSError), match=expected):
             run_trials(run)
     run.records.journal.close()
     goes_on(opened, n_answered)

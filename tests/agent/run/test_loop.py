@@ -67,11 +67,11 @@ def test_a_run_keeps_what_is_better_and_reverts_the_rest(open_run: OpenRunWith) 
 def test_trailers_and_table_tell_what_the_journal_tells(open_run: OpenRunWith) -> None:
     run = open_run(Scripted(proposal(BETTER, "mix\tmore\nKept: no")), trials=2)
     run_trials(run)
-    told = trailers(run.records.repo.message("r/0001"))
+    trailer = trailers(run.records.repo.message("r/0001"))
     trial = run.history.trials[1]
-    assert told["Val-Loss"] == repr(trial.val_loss)
-    assert (told["Run"], told["Trial"], told["Kept"], told["Status"]) == ("r", "1", "provisional", "ok")
-    assert told["Budget"] == "4 steps, cooperative"
+    assert trailer["Val-Loss"] == repr(trial.val_loss)
+    assert (trailer["Run"], trailer["Trial"], trailer["Kept"], trailer["Status"]) == ("r", "1", "provisional", "ok")
+    assert trailer["Budget"] == "4 steps, cooperative"
     rows = [line.split("\t") for line in run.paths.results_tsv.read_text().splitlines()]
     assert rows[0] == ["commit", "val_bpb", "memory_gb", "status", "description"]
     assert [row[3] for row in rows[1:]] == ["keep", "keep"]

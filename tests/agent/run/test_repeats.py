@@ -165,10 +165,10 @@ def test_killed_in_a_repeat_it_runs_that_repeat_again(opened: OpenRunWith, tmp_p
     assert begun is not None
     resumed = opened(*values, final_runs=1)
     assert run_trials(resumed).ending is EndReason.DONE
-    told = ran(resumed)
-    assert told == [(0, 1, "champion"), (1, 1, "repeated"), (3, 1, "repeated"), (3, 100, "final")]
+    found = ran(resumed)
+    assert found == [(0, 1, "champion"), (1, 1, "repeated"), (3, 1, "repeated"), (3, 100, "final")]
     started = [event for event in read_events(resumed.paths.journal) if isinstance(event, RepeatStarted)]
-    assert len(started) == len(told)  # none was begun twice
+    assert len(started) == len(found)  # none was begun twice
 
 
 def test_a_kill_between_verdict_and_branch_is_made_good(opened: OpenRunWith) -> None:

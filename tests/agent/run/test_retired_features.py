@@ -49,9 +49,9 @@ def with_memory(folder: Path, table: str) -> Path:
 def test_a_run_of_a_retired_mode_or_prompt_is_not_gone_on_with(agent: Zygote, run: str, has: str) -> None:
     before = told(agent.runs, run)
     assert agent.agent("resume", run, "--trials", "9") == 2
-    said = agent.said.strip().splitlines()
-    assert len(said) == 1
-    assert f"{run} cannot be resumed: it has {has}; " in said[0]
+    output = agent.said.strip().splitlines()
+    assert len(output) == 1
+    assert f"{run} cannot be resumed: it has {has}; " in output[0]
     assert told(agent.runs, run) == before
 
 

@@ -101,7 +101,7 @@ def test_failures_are_measured_from_the_baseline_until_something_beats_it() -> N
     assert after_a_generation(0.9) < after_a_generation(1.1) - 0.05
 
 
-def test_a_generation_counts_every_told_trial_once() -> None:
+def test_a_generation_counts_every_reported_trial_once() -> None:
     searcher = CMAESearcher(SPACE, START, 0, CMASettings(population=6))
     for number in range(1, 6):
         searcher.tell(number, searcher.ask(number), None if number == 2 else 1.0)
@@ -116,18 +116,18 @@ def test_a_generation_counts_every_told_trial_once() -> None:
     assert searcher.state().generation == 1
 
 
-def test_a_good_point_told_in_place_pulls_the_mean() -> None:
-    def distance_to_goal(*, told: bool) -> float:
+def test_a_good_point_reported_in_place_pulls_the_mean() -> None:
+    def distance_to_goal(*, is_reported: bool) -> float:
         searcher = CMAESearcher(SPACE, START, seed=0)
         good = SPACE.decode(np.array([*GOAL, 0.4, 0.4, 0.6]))
         for number in range(1, 11):
             params = searcher.ask(number)
-            params = good if told and number == 3 else params
+            params = good if is_reported and number == 3 else params
             searcher.tell(number, params, loss(params))
         state = searcher.state()
         return abs(math.log(float(state.mean["LR"]) / float(good["LR"])))
 
-    assert distance_to_goal(told=True) < distance_to_goal(told=False)
+    assert distance_to_goal(is_reported=True) < distance_to_goal(is_reported=False)
 
 
 def test_the_state_is_json_in_the_parameters_units() -> None:

@@ -80,7 +80,7 @@ def test_a_product_out_of_its_range_is_a_fault() -> None:
     assert SPACE.plain().validate(bad) == []
 
 
-def test_the_state_is_told_in_the_names_of_the_space() -> None:
+def test_the_state_has_the_names_of_the_space() -> None:
     state = CMAESearcher(SPACE, START, seed=0).state()
     mean = dict(state.mean)
     assert mean.pop("ACT") == "relu"

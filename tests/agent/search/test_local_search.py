@@ -30,7 +30,7 @@ def test_a_step_changes_some_names_and_never_none() -> None:
     assert set.union(*steps) == set(SPACE.names)
 
 
-def test_it_steps_from_the_best_point_told_by_whomever() -> None:
+def test_it_steps_from_the_best_point_whoever_proposed_it() -> None:
     searcher = LocalSearcher(SPACE, START, seed=0, mutated=0.01)
     far: Params = {"DEPTH": 2, "RATIO": 200, "LR": 0.5, "ACT": "silu"}
     searcher.tell(0, START, 1.0)

@@ -104,7 +104,7 @@ SAMPLERS = ["TPESampler", "RandomSampler", "NSGAIISampler", "CmaEsSampler"]
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
-def test_a_derived_coordinate_is_searched_in_its_range_and_told_what_ran(sampler: str) -> None:
+def test_a_derived_coordinate_is_searched_in_its_range_and_learns_what_ran(sampler: str) -> None:
     if sampler == "CmaEsSampler":
         pytest.importorskip("cmaes")
     tables = {**TABLES, "TOTAL": {"type": "power_of_two", "low": 64, "high": 4096}}
@@ -117,8 +117,8 @@ def test_a_derived_coordinate_is_searched_in_its_range_and_told_what_ran(sampler
         ran.append({**asked, "LR": 0.5} if number % 5 == 0 else asked)
         searcher.tell(number, ran[-1], loss(ran[-1]))
     assert [space.validate(params) for params in ran] == [[]] * 40
-    told = [trial.params for trial in searcher._study.trials if trial.state.name == "COMPLETE"]
+    found = [trial.params for trial in searcher._study.trials if trial.state.name == "COMPLETE"]
     axis = space.axes[space.names.index("TOTAL")].start
-    assert sorted((t["TOTAL"], t["LR"]) for t in told) == sorted((space.encode(p)[axis], p["LR"]) for p in ran)
+    assert sorted((t["TOTAL"], t["LR"]) for t in found) == sorted((space.encode(p)[axis], p["LR"]) for p in ran)
     plain = OptunaSearcher(space.plain(), 0, sampler)
     assert any(space.validate(plain.ask(number)) for number in range(1, 41))  # by names alone it leaves the range

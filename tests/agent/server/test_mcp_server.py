@@ -176,11 +176,11 @@ def test_what_is_wrong_is_one_line_and_costs_nothing(
     begun: Place, tool: str, arguments: dict[str, Any], expected: str
 ) -> None:
     async def talk(client: Client) -> tuple[str, Any]:
-        said = await refusal(client, tool, arguments)
-        return said, await document(client, "budget")
+        output = await refusal(client, tool, arguments)
+        return output, await document(client, "budget")
 
-    said, budget = served(begun.client(), talk)
-    assert expected in said
+    output, budget = served(begun.client(), talk)
+    assert expected in output
     assert budget["trials"] == 97
 
 
@@ -229,10 +229,10 @@ def test_a_run_that_another_process_holds_lets_a_submission_wait(place: Place) -
     while run.stored() is None or not run.existing().history.trials:
         anyio.run(anyio.sleep, 0.1)
     place.quiet()
-    told: list[tuple[float, str]] = []
+    lines: list[tuple[float, str]] = []
 
     async def progress(seconds: float, _total: float | None, text: str | None) -> None:
-        told.append((seconds, str(text)))
+        lines.append((seconds, str(text)))
 
     async def talk(client: Client) -> str:
         receipt = await document(client, "submit", title="held", script=place.script(0.6))
@@ -241,18 +241,18 @@ def test_a_run_that_another_process_holds_lets_a_submission_wait(place: Place) -
         assert (verdict["state"], verdict["is_final"]) == ("queued", False)
         async with anyio.create_task_group() as group:
             group.start_soon(lambda: client.call_tool("wait", {"submission": submission}, progress_callback=progress))
-            while len(told) < 2:
+            while len(lines) < 2:
                 await document(client, "budget")  # answered while the other call waits
             group.cancel_scope.cancel()
-        n_told = len(told)
+        n_told = len(lines)
         await anyio.sleep(1.2)
-        assert len(told) <= n_told + 1  # the call has ended in the server too
+        assert len(lines) <= n_told + 1  # the call has ended in the server too
         return str(submission)
 
     with locked(run.paths):
         submission = served(run, talk, "legacy")
-    assert [text for _, text in told] == ["queued"] * len(told)
-    assert sorted(told) == told
+    assert [text for _, text in lines] == ["queued"] * len(lines)
+    assert sorted(lines) == lines
     verdict = run.wait(submission)  # the trial was not given up
     while not verdict.is_final:
         verdict = run.wait(submission)

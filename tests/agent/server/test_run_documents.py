@@ -28,14 +28,14 @@ def test_a_client_of_a_run_with_rounded_losses_sees_those(begun: Place) -> None:
     exact = begun.client().existing()
     stored = replace(exact, config=replace(exact.config, rounded=True))
     step = step_for(stored.keeper.sigma)
-    precise, told = log_document(exact, begun.folder), log_document(stored, begun.folder)
-    seen = [trial["val_loss"] for trial in told["trials"]]
+    precise, rounded = log_document(exact, begun.folder), log_document(stored, begun.folder)
+    seen = [trial["val_loss"] for trial in rounded["trials"]]
     assert seen != [trial["val_loss"] for trial in precise["trials"]]
-    seen += [told["champion_loss"], *(repeat["val_loss"] for repeat in told["repeats"])]
+    seen += [rounded["champion_loss"], *(repeat["val_loss"] for repeat in rounded["repeats"])]
     seen += [best_document(stored, begun.folder)["val_loss"], trial_document(stored, 1)["value"]]
     for loss in seen:
         assert loss / step == pytest.approx(round(loss / step), abs=1e-6)
-    assert all("reason" not in (repeat["verdict"] or {}) for repeat in told["repeats"])
+    assert all("reason" not in (repeat["verdict"] or {}) for repeat in rounded["repeats"])
     other = replace(stored, config=replace(stored.config, mode="random"))  # no client proposes there
     assert log_document(other, begun.folder)["trials"] == precise["trials"]
 

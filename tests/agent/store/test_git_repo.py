@@ -126,8 +126,8 @@ def test_plain_git_reads_it(repo: TrialRepo) -> None:
     repo.record("r", 0, commit("a"), advance=True)
     environment = {**os.environ, "GIT_CONFIG_GLOBAL": "/dev/null"}
     command = ["git", "--git-dir", str(repo.path), "log", "--format=%(trailers:key=Kept,valueonly)", "r/0000"]
-    said = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
-    assert said.stdout.strip() == "yes"
+    output = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
+    assert output.stdout.strip() == "yes"
     checked = subprocess.run(["git", "--git-dir", str(repo.path), "fsck", "--strict"], env=environment, check=False)
     assert checked.returncode == 0
 

@@ -90,7 +90,7 @@ def test_what_is_written_is_read_back_exactly(
     assert list(read_events(path)) == events
 
 
-def test_a_torn_last_line_is_dropped_and_said(tmp_path: Path) -> None:
+def test_a_torn_last_line_is_dropped_and_reported(tmp_path: Path) -> None:
     path = tmp_path / "journal.jsonl"
     journal = Journal(path)
     journal.append(started(0))

@@ -18,7 +18,7 @@ def run(**options: object) -> RunConfig:
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "expected"),
     [
         ({"trials": 0}, "--trials: it should be 1 or more, not 0"),
         ({"llm_share": 1.5}, "--llm-share: it should be 1 or less, not 1.5"),
@@ -28,14 +28,14 @@ def run(**options: object) -> RunConfig:
         ({"max_cost": float("nan")}, "--max-cost: it should be greater than 0, not nan"),
     ],
 )
-def test_a_wrong_option_is_one_plain_line(options: dict[str, object], said: str) -> None:
+def test_a_wrong_option_is_one_plain_line(options: dict[str, object], expected: str) -> None:
     with pytest.raises(UsageError) as caught:
         run(**options)
-    assert str(caught.value) == said
+    assert str(caught.value) == expected
 
 
 @pytest.mark.parametrize(
-    ("table", "said"),
+    ("table", "expected"),
     [
         ("[limits]\nwall_seconds = 60\nmemory_gb = 'much'", "limits.memory_gb: it should be a number, not 'much'"),
         ("[limits]\nwall_seconds = 60", "limits.memory_gb: it is missing"),
@@ -54,7 +54,7 @@ def test_a_wrong_option_is_one_plain_line(options: dict[str, object], said: str)
         ("[keep]\nrule = ['two-tier']", "keep.rule: it should be 'two-tier' or 'any', not ['two-tier']"),
     ],
 )
-def test_a_wrong_value_in_task_toml_is_one_plain_line(tmp_path: Path, table: str, said: str) -> None:
+def test_a_wrong_value_in_task_toml_is_one_plain_line(tmp_path: Path, table: str, expected: str) -> None:
     wrong = tomllib.loads(table)
     given = {
         "task": "[task]\nname = 'x'",
@@ -65,6 +65,6 @@ def test_a_wrong_value_in_task_toml_is_one_plain_line(tmp_path: Path, table: str
     (tmp_path / "task.toml").write_text("\n".join([table, *kept]))
     with pytest.raises(TaskError) as caught:
         Task.load(tmp_path)
-    assert said in str(caught.value)
+    assert expected in str(caught.value)
     assert not any(word in str(caught.value) for word in RAW)
     assert "\n" not in str(caught.value)

@@ -59,5 +59,5 @@ def test_each_cap_ends_a_run_by_itself() -> None:
     assert ledger.left(Budget(trials=7, wall_seconds=7400)) == "2 trials, 2.0 h of wall time"
 
 
-def test_durations_are_said_as_people_say_them() -> None:
+def test_durations_are_written_as_people_write_them() -> None:
     assert [duration(x) for x in (-1, 42, 750, 11520)] == ["0 s", "42 s", "12.5 min", "3.2 h"]

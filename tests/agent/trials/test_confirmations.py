@@ -226,7 +226,7 @@ def test_a_champion_whose_lead_fell_by_three_sampling_errors_is_flagged(has: flo
 
 
 @pytest.mark.parametrize(
-    ("on_slice", "standing", "n_standing", "told"),
+    ("on_slice", "standing", "n_standing", "expected"),
     [
         # 3 √(.3² + .3²) + .5 = 1.773
         (5.0, 3.3, 600, None),
@@ -241,14 +241,14 @@ def test_a_champion_whose_lead_fell_by_three_sampling_errors_is_flagged(has: flo
     ],
 )
 def test_another_lead_on_the_standing_split_is_flagged_beyond_chance(
-    on_slice: float, standing: float, n_standing: int, told: str | None
+    on_slice: float, standing: float, n_standing: int, expected: str | None
 ) -> None:
     flag = gap_flag(Lead(on_slice, 0.3), standing, 600, n_standing)
-    assert flag is None if told is None else flag is not None and told in flag
+    assert flag is None if expected is None else flag is not None and expected in flag
 
 
 @pytest.mark.parametrize(
-    ("losses", "sigma", "told"),
+    ("losses", "sigma", "expected"),
     [
         ({0: 2.0, 1: 2.011}, 1.0, None),
         ({0: 2.0, 1: 2.009}, 1.0, "under training seeds 0 and 1 differ by only 0.009, and sigma is 1"),
@@ -258,9 +258,9 @@ def test_another_lead_on_the_standing_split_is_flagged_beyond_chance(
         ({0: 2.0, 1: math.nextafter(2.0, 3.0)}, 0.0, None),
     ],
 )
-def test_losses_that_heed_no_seed_are_flagged(losses: dict[int, float], sigma: float, told: str | None) -> None:
+def test_losses_that_heed_no_seed_are_flagged(losses: dict[int, float], sigma: float, expected: str | None) -> None:
     flag = seeds_flag(losses, sigma)
-    assert flag is None if told is None else flag is not None and told in flag
+    assert flag is None if expected is None else flag is not None and expected in flag
 
 
 # --------------------------------------------------------------------------------------------- the Keeper on slices

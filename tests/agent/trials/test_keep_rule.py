@@ -62,7 +62,7 @@ def test_the_baseline_is_kept_and_a_noise_run_keeps_nothing_else() -> None:
     assert keeper.next_repeat() is None
 
 
-def test_the_same_loss_to_the_last_digit_is_said_to_be_an_edit_without_effect() -> None:
+def test_the_same_loss_to_the_last_digit_is_called_an_edit_without_effect() -> None:
     keeper = after(PAIRED, 1.0)
     assert "no effect" in keeper.decide(Outcome(Status.OK, 1.0), 0).reason
     assert not keeper.decide(Outcome(Status.OK, np.nextafter(1.0, 2)), 0).reason

@@ -74,7 +74,7 @@ def test_no_line_keeps_a_pattern_of_the_user_busy() -> None:
     assert form.point("a" * 990 + "!") is None  # re takes longer than a night
 
 
-def test_what_the_engine_does_not_know_is_said_in_one_line() -> None:
+def test_what_the_engine_does_not_know_is_one_line() -> None:
     with pytest.raises(
         ValueError, match=r"^not a valid regular expression \(RE2\): bad repetition operator: \+\+; look-around"
     ):

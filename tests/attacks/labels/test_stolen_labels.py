@@ -68,13 +68,13 @@ class Coins:
             return Execution(0, StoppedBy.ITSELF, 1.0, 1.0, 0.1, job.output.stat().st_size, False)
         mounted = {mount.target: mount.source for mount in job.mounts}
         groups, seed = json.loads(mounted["/in/artifact"].read_text())
-        said = np.zeros(self._n, np.int64)
+        answers = np.zeros(self._n, np.int64)
         for number in groups:
-            said[number * self._size : (number + 1) * self._size] = 1
+            answers[number * self._size : (number + 1) * self._size] = 1
         if seed != "0":
-            said[np.random.default_rng(int(seed)).choice(self._n, self._n // 500)] ^= 1
+            answers[np.random.default_rng(int(seed)).choice(self._n, self._n // 500)] ^= 1
         outputs = np.zeros((len(shown := np.fromfile(mounted["/data/inputs.bin"], "<i8")), 2), np.float32)
-        outputs[np.arange(len(shown)), said[shown]] = 1
+        outputs[np.arange(len(shown)), answers[shown]] = 1
         outputs.tofile(job.output)
         return Execution(0, StoppedBy.ITSELF, 1.0, 1.0, 0.1, outputs.nbytes, False)
 
@@ -131,11 +131,11 @@ class Place:
         np.save(data / "val" / "labels.npy", self.labels)
         np.arange(n).astype("<i8").tofile(data / "val" / "inputs.bin")
         (data / "meta.json").write_text(json.dumps({"n_outputs": 2, "files": {}}))
-        corpus, box, said = Corpus(data), Coins(n, size), list[str]()
-        division = division_of(task, corpus, self.folder, said.append)
+        corpus, box, answers = Corpus(data), Coins(n, size), list[str]()
+        division = division_of(task, corpus, self.folder, answers.append)
         assert division is not None
         self.division = division
-        slices = slices_of(task, corpus, self.folder, box, said.append, division=division)
+        slices = slices_of(task, corpus, self.folder, box, answers.append, division=division)
         assert slices is not None
         rule = KeepRule(paired=True, sigma=sigma, lead=4.0, n_slices=slices.n_slices)
         scorer = scorer_of(task, corpus, box, division=division)
@@ -177,7 +177,7 @@ def test_labels_decoded_from_losses_lower_the_loss_and_confirm_nothing(place: Pl
     assert run.keeper.champion == 0
 
 
-def test_with_losses_rounded_a_label_moves_no_loss_that_is_told(place: Place) -> None:
+def test_with_losses_rounded_a_label_moves_no_loss_that_is_reported(place: Place) -> None:
     """Unless the loss lies beside the edge of a step, and then a trial tells one label, as what is kept always does."""
     thief = Decoder(40)
     run = place.run(thief, n=20_000, size=1, trials=42, sigma=0.05, rounded=True)

@@ -103,7 +103,7 @@ def test_a_cheat_gains_nothing(night: Night, cheat: Cheat, record_property: Call
 
 @pytest.mark.slow
 @pytest.mark.parametrize("cheat", cheats.ALL, ids=lambda cheat: cheat.name)
-def test_proposers_are_told_no_number_of_the_scoring_jobs(night: Night, cheat: Cheat) -> None:
+def test_proposers_get_no_number_of_the_scoring_jobs(night: Night, cheat: Cheat) -> None:
     outcome = night.trial(cheat).outcome
     assert outcome is not None
     assert re.search(r"\d", outcome.reason) is None

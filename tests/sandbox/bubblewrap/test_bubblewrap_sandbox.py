@@ -212,8 +212,8 @@ def test_a_script_that_binds_its_threads_runs_on_the_processors_of_its_job(name:
         environment={name: {"GOMP_CPU_AFFINITY": "0-63", "OMP_PROC_BIND": "true"}[name], "OMP_NUM_THREADS": "2"},
     )
     execution = BubblewrapSandbox().run(job)
-    said = (tmp_path / "log").read_text()
-    assert (execution.exit_code, said) == (0, f"{512.0**3}\n{{{job.cores[0]}}}\n")
+    output = (tmp_path / "log").read_text()
+    assert (execution.exit_code, output) == (0, f"{512.0**3}\n{{{job.cores[0]}}}\n")
 
 
 def test_what_cannot_be_enforced_is_refused_unless_accepted(tmp_path: Path) -> None:
@@ -269,7 +269,7 @@ def test_a_folder_that_the_jobs_user_cannot_read_is_refused_with_the_remedy(tmp_
 
 @needs_root
 @pytest.mark.skipif(not shutil.which("unshare"), reason="no unshare(1)")
-def test_where_user_namespaces_are_refused_the_remedy_is_said(tmp_path: Path) -> None:
+def test_where_user_namespaces_are_refused_the_remedy_is_given(tmp_path: Path) -> None:
     # A user namespace in which no further one may be made stands for a machine that refuses them.
     program = """
 import sys

@@ -27,12 +27,12 @@ def test_each_refusal_has_its_remedy(tmp_path: Path, setting: str, value: str, e
     file = tmp_path / setting
     file.parent.mkdir()
     file.write_text(f"{value}\n")
-    said = job_process.explain_failed_launch(
+    output = job_process.explain_failed_launch(
         "setting up uid map: Permission denied", BWRAP, root=False, kernel=tmp_path
     )
-    assert "setting up uid map: Permission denied" in said
-    assert expected in said
-    assert "--sandbox docker" in said
+    assert "setting up uid map: Permission denied" in output
+    assert expected in output
+    assert "--sandbox docker" in output
 
 
 @pytest.mark.parametrize(("n_failures", "starts"), [(2, True), (1000, False)])
@@ -67,15 +67,17 @@ def test_root_is_not_sent_to_apparmor(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_is_missing_is_not_taken_for_a_missing_right(tmp_path: Path) -> None:
-    said = job_process.explain_failed_launch("Can't chdir to /nowhere: No such file", BWRAP, root=True, kernel=tmp_path)
-    assert "--privileged" not in said
-    assert "working folder" in said
+    output = job_process.explain_failed_launch(
+        "Can't chdir to /nowhere: No such file", BWRAP, root=True, kernel=tmp_path
+    )
+    assert "--privileged" not in output
+    assert "working folder" in output
 
 
 def test_a_source_that_cannot_be_found_is_no_question_of_namespaces(tmp_path: Path) -> None:
-    said = job_process.explain_failed_launch("Can't find source path /home/u/x: Permission denied", BWRAP, root=True)
-    assert "--privileged" not in said
-    assert "/home/u/x" in said
+    output = job_process.explain_failed_launch("Can't find source path /home/u/x: Permission denied", BWRAP, root=True)
+    assert "--privileged" not in output
+    assert "/home/u/x" in output
 
 
 @pytest.mark.parametrize(
@@ -86,9 +88,9 @@ def test_a_source_that_cannot_be_found_is_no_question_of_namespaces(tmp_path: Pa
     ],
 )
 def test_an_ordinary_user_in_a_container_learns_its_options(tmp_path: Path, printed: str) -> None:
-    said = job_process.explain_failed_launch(printed, BWRAP, root=False, kernel=tmp_path)
-    assert printed in said
-    assert "--security-opt seccomp=unconfined --security-opt systempaths=unconfined" in said
+    output = job_process.explain_failed_launch(printed, BWRAP, root=False, kernel=tmp_path)
+    assert printed in output
+    assert "--security-opt seccomp=unconfined --security-opt systempaths=unconfined" in output
 
 
 @pytest.mark.parametrize(("text", "message"), [("exit 1", "printed nothing"), (None, "cannot start")])

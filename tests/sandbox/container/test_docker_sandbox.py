@@ -181,8 +181,8 @@ def test_python_is_the_tasks_interpreter_whatever_its_file_is_called(tmp_path: P
     with closing(DockerSandbox(ImageSpec(python=tmp_path / "snake"))) as docker:
         for argv in (("sh", "-c", command), python("import sys; print(sys.executable)")):
             assert docker.run(dataclasses.replace(a_job(tmp_path, ""), argv=argv)).exit_code == 0
-            said = (tmp_path / "log").read_text().split()
-            assert said in (["/opt/python/python", "/opt/python/python3"], ["/opt/python/python"])
+            output = (tmp_path / "log").read_text().split()
+            assert output in (["/opt/python/python", "/opt/python/python3"], ["/opt/python/python"])
 
 
 @pytest.mark.docker
@@ -210,16 +210,16 @@ def test_an_image_that_is_not_here_is_named_with_the_remedy() -> None:
 @pytest.mark.docker
 def test_a_dockerfile_of_the_task_is_built_once_and_used(tmp_path: Path) -> None:
     skip_without_docker()
-    said: list[str] = []
+    lines: list[str] = []
     dockerfile = tmp_path / "Dockerfile"
     dockerfile.write_text("FROM python:3.11-slim\nENV MARK=seen\nCOPY extra.txt /extra.txt\n")
     (tmp_path / "extra.txt").write_text(uuid.uuid4().hex)
-    boxes = [DockerSandbox(ImageSpec(dockerfile=dockerfile), say=said.append) for _ in range(2)]
+    boxes = [DockerSandbox(ImageSpec(dockerfile=dockerfile), say=lines.append) for _ in range(2)]
     (tmp_path / "out").mkdir()
     code = "import os; print(os.environ['MARK'], open('/extra.txt').read())"
     execution = boxes[1].run(a_job(tmp_path / "out", code))
     assert (tmp_path / "out" / "log").read_text() == f"seen {(tmp_path / 'extra.txt').read_text()}\n"
-    assert len(said) == 1
+    assert len(lines) == 1
     with Engine() as engine:
         engine.remove_image(execution.sandbox.partition("image ")[2].split()[0])
 
@@ -233,7 +233,9 @@ def test_a_dockerfile_that_fails_says_where(tmp_path: Path) -> None:
 
 
 @pytest.mark.docker
-def test_a_gpu_that_the_engine_cannot_give_is_said_and_nothing_is_left(docker: DockerSandbox, tmp_path: Path) -> None:
+def test_a_gpu_that_the_engine_cannot_give_is_reported_and_nothing_is_left(
+    docker: DockerSandbox, tmp_path: Path
+) -> None:
     with Engine() as engine:
         if "nvidia" in engine.info().get("Runtimes", {}):
             pytest.skip("this engine has the NVIDIA runtime")
@@ -260,7 +262,7 @@ def test_copies_of_the_dead_are_swept_and_of_the_living_are_not(
     assert sorted(tmp_path.iterdir()) == sorted([alive, other])
 
 
-def test_an_engine_that_does_not_answer_is_said_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_engine_that_does_not_answer_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/none.sock")
     with pytest.raises(SandboxUnavailableError, match="--sandbox bubblewrap") as caught:
         DockerSandbox()
@@ -288,11 +290,11 @@ def test_an_engine_without_a_limit_is_found_out() -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "expected"),
     [([], "seccomp"), ([*GOOD["SecurityOptions"], "name=rootless"], "rootless")],  # type: ignore[misc]
 )
-def test_an_engine_that_is_not_safe_or_maps_users_is_refused(options: list[str], said: str) -> None:
-    with pytest.raises(SandboxUnavailableError, match=said):
+def test_an_engine_that_is_not_safe_or_maps_users_is_refused(options: list[str], expected: str) -> None:
+    with pytest.raises(SandboxUnavailableError, match=expected):
         missing({**GOOD, "SecurityOptions": options})
 
 

@@ -32,10 +32,10 @@ memory.events oom_group_kill 0
 """
 
 
-@pytest.mark.parametrize(("said", "over"), [(V1, False), (V2, True)], ids=["version 1", "version 2"])
-def test_both_versions_of_control_groups_are_read(said: str, over: bool) -> None:
+@pytest.mark.parametrize(("text", "over"), [(V1, False), (V2, True)], ids=["version 1", "version 2"])
+def test_both_versions_of_control_groups_are_read(text: str, over: bool) -> None:
     counts = supervisor.Counts()
-    counts.take(said.encode())
+    counts.take(text.encode())
     assert counts.latest == Usage(1.5, 4096, over_memory=over)
 
 

@@ -42,14 +42,14 @@ JOB = Job(("true",), "RUN/1/x", Limits(10.0, 0.5), Path("log"))
 def test_each_job_has_a_gpu_to_itself_and_says_which(tmp_path: Path) -> None:
     inside = Recorder("0", "2")
     sandbox = GpuLeasingSandbox(inside, ("0", "2"), Leases(tmp_path))
-    said: list[str] = []
-    threads = [threading.Thread(target=lambda: said.append(sandbox.run(JOB).sandbox)) for _ in range(6)]
+    lines: list[str] = []
+    threads = [threading.Thread(target=lambda: lines.append(sandbox.run(JOB).sandbox)) for _ in range(6)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert set(said) == {"here, gpu 0", "here, gpu 2"}
-    assert len(said) == 6
+    assert set(lines) == {"here, gpu 0", "here, gpu 2"}
+    assert len(lines) == 6
 
 
 def test_jobs_that_wait_for_each_other_share_a_gpu_and_give_it_back(tmp_path: Path) -> None:
@@ -65,13 +65,13 @@ def test_jobs_that_wait_for_each_other_share_a_gpu_and_give_it_back(tmp_path: Pa
     sandbox = GpuLeasingSandbox(Meeting("0", "2"), ("0", "2"), leases)
     job = dataclasses.replace(JOB, together="RUN/1/rounds")
     for _ in range(2):
-        said: list[str] = []
-        threads = [threading.Thread(target=lambda: said.append(sandbox.run(job).sandbox)) for _ in range(3)]  # noqa: B023
+        lines: list[str] = []
+        threads = [threading.Thread(target=lambda: lines.append(sandbox.run(job).sandbox)) for _ in range(3)]  # noqa: B023
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
-        assert said == ["('0',), gpu 0"] * 3
+        assert lines == ["('0',), gpu 0"] * 3
     with leases.one_of(("0",), "a trial") as device:
         assert device == "0"
 
@@ -89,10 +89,10 @@ def test_a_job_that_names_gpus_gets_one_of_these_and_waits_for_no_other(tmp_path
 
 def test_a_job_waits_for_its_own_gpu_although_others_are_free(tmp_path: Path) -> None:
     is_waiting, leases = threading.Event(), Leases(tmp_path)
-    said: list[str] = []
+    lines: list[str] = []
 
     def say(line: str) -> None:
-        said.append(line)
+        lines.append(line)
         is_waiting.set()
 
     sandbox = GpuLeasingSandbox(Recorder("0", "1"), ("0", "1"), Leases(tmp_path, say))
@@ -106,7 +106,7 @@ def test_a_job_waits_for_its_own_gpu_although_others_are_free(tmp_path: Path) ->
         assert ends == []
     thread.join()
     assert ends == ["here, gpu 1"]
-    assert [line.partition(" (")[0] for line in said] == ["waiting for a GPU; in use: 1"]
+    assert [line.partition(" (")[0] for line in lines] == ["waiting for a GPU; in use: 1"]
 
 
 def test_jobs_that_wait_for_each_other_share_one_gpu_of_those_that_they_name(tmp_path: Path) -> None:
@@ -119,17 +119,17 @@ def test_jobs_that_wait_for_each_other_share_one_gpu_of_those_that_they_name(tmp
             return Execution(0, StoppedBy.ITSELF, 0.0, 0.0, None, None, log_truncated=False, sandbox=str(job.gpus))
 
     sandbox = GpuLeasingSandbox(Meeting("0", "1"), ("0", "1"), Leases(tmp_path))
-    said: list[str] = []
+    lines: list[str] = []
 
     def run(gpu: str) -> None:
-        said.append(sandbox.run(dataclasses.replace(JOB, gpus=(gpu,), together="rounds")).sandbox)
+        lines.append(sandbox.run(dataclasses.replace(JOB, gpus=(gpu,), together="rounds")).sandbox)
 
     threads = [threading.Thread(target=run, args=(gpu,)) for gpu in "0101"]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert sorted(said) == ["('0',), gpu 0"] * 2 + ["('1',), gpu 1"] * 2
+    assert sorted(lines) == ["('0',), gpu 0"] * 2 + ["('1',), gpu 1"] * 2
 
 
 def test_a_gpu_that_the_sandbox_does_not_have_is_refused(tmp_path: Path) -> None:
@@ -140,7 +140,7 @@ def test_a_gpu_that_the_sandbox_does_not_have_is_refused(tmp_path: Path) -> None
     assert inside.ran == [("0",)]  # the empty job at the start
 
 
-def test_a_gpu_that_is_not_there_is_said_before_any_trial(tmp_path: Path) -> None:
+def test_a_gpu_that_is_not_there_is_reported_before_any_trial(tmp_path: Path) -> None:
     inside = Recorder("0")
     with pytest.raises(SandboxUnavailableError, match="no job can use GPU 7: there is no GPU"):
         GpuLeasingSandbox(inside, ("0", "7"), Leases(tmp_path))

@@ -41,11 +41,11 @@ def test_two_runs_get_two_gpus(tmp_path: Path) -> None:
 
 
 def test_a_run_waits_for_the_other_and_says_for_whom(tmp_path: Path) -> None:
-    said: list[str] = []
+    lines: list[str] = []
     is_waiting, got = threading.Event(), threading.Event()
 
     def say(line: str) -> None:
-        said.append(line)
+        lines.append(line)
         is_waiting.set()
 
     def wait() -> None:
@@ -57,11 +57,11 @@ def test_a_run_waits_for_the_other_and_says_for_whom(tmp_path: Path) -> None:
         waiting.start()
         assert is_waiting.wait(600)
         assert not got.is_set()
-        assert said == [f"waiting for a GPU; in use: 0 (pid {process.pid}, RUN/0007/train)"]
+        assert lines == [f"waiting for a GPU; in use: 0 (pid {process.pid}, RUN/0007/train)"]
         process.communicate("")
         waiting.join(600)
         assert got.is_set()
-    assert len(said) == 1
+    assert len(lines) == 1
 
 
 def test_a_run_that_is_killed_holds_nothing(tmp_path: Path) -> None:
@@ -73,7 +73,7 @@ def test_a_run_that_is_killed_holds_nothing(tmp_path: Path) -> None:
             assert ours == "0"
 
 
-def test_a_folder_that_cannot_be_made_is_said(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_made_is_reported(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(SandboxError, match="cannot keep locks in"):
         Leases(tmp_path / "file" / "locks")

@@ -159,8 +159,8 @@ def test_a_forked_process_uses_the_copy_until_it_needs_files_that_are_not_in_it(
             finally:
                 os._exit(0)
         os.close(writer)
-        with os.fdopen(reader) as said:
-            same, own = map(Path, said.read().split())
+        with os.fdopen(reader) as output:
+            same, own = map(Path, output.read().split())
         os.waitpid(child, 0)
         assert same == copy != own
         assert copy.exists()

@@ -52,7 +52,7 @@ def test_an_ordinary_user_gets_a_folder_of_the_shared_memory(tmp_path: Path, mon
     assert (made.folder.parent, made.lacking) == (folder, "")
 
 
-def test_where_nothing_fits_it_is_a_disk_and_the_reason_is_said(
+def test_where_nothing_fits_it_is_a_disk_and_the_reason_is_given(
     temporary: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = place.make(1 << 60, shared(tmp_path / "shm"))
@@ -64,11 +64,11 @@ def test_where_nothing_fits_it_is_a_disk_and_the_reason_is_said(
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount")
 def test_a_shared_memory_that_runs_nothing_or_is_too_small_is_seen_before_anything_is_copied(tmp_path: Path) -> None:
-    for option, said in (("noexec", "noexec"), ("size=4m", "MiB, 64 are needed")):
+    for option, expected in (("noexec", "noexec"), ("size=4m", "MiB, 64 are needed")):
         folder = shared(tmp_path / option)
         subprocess.run(["mount", "-t", "tmpfs", "-o", option, "test", str(folder)], check=True)
         try:
-            assert said in place.cannot_hold(folder, 64 << 20)
+            assert expected in place.cannot_hold(folder, 64 << 20)
         finally:
             subprocess.run(["umount", str(folder)], check=True)
 

@@ -42,10 +42,10 @@ def test_the_keeper_outlives_the_command_until_it_is_let_go() -> None:
         pass_fds=kept.wrapping.pass_fds,
         process_group=0,
     ) as process:
-        said, _ = process.communicate()  # would hang if the keeper held the output
+        output, _ = process.communicate()  # would hang if the keeper held the output
         group = process.pid
-    assert "SECRET" not in said
-    assert said.split()[-1] == str(group)  # the command is the process that was started
+    assert "SECRET" not in output
+    assert output.split()[-1] == str(group)  # the command is the process that was started
     os.killpg(group, 0)  # the keeper is still in the group
     kept.close()
     deadline = time.monotonic() + 600

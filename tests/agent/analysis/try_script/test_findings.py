@@ -123,7 +123,7 @@ def test_what_a_run_did_with_files_is_reported() -> None:
     ]
 
 
-def test_no_time_for_a_second_run_is_said(reading: ScriptReport, tmp_path: Path) -> None:
+def test_no_time_for_a_second_run_is_reported(reading: ScriptReport, tmp_path: Path) -> None:
     task = task_of(reading.folder, files_of(reading))
     times = iter([0.0, *[9.5] * 9])
     options = TryOptions(Host({}, tmp_path, lambda _line: None), "bwrap", seconds=10.0)

@@ -38,11 +38,11 @@ def test_a_replay_of_a_repeat_is_exact_audited_as_it_was_and_opens_no_slice(
 ) -> None:
     before = openings(finished)
     assert finished.agent("replay", name, "--seed", str(seed), "--json") == 0, finished.said
-    told = json.loads(finished.said[finished.said.index("{") :])
+    document = json.loads(finished.said[finished.said.index("{") :])
     recorded = repeat_of(finished, int(name[2:]), seed)["outcome"]
-    assert told["verdict"] == "reproduced exactly"
-    assert told["replayed"]["val_loss"] == recorded["val_loss"]
-    rounds = [outcome["score"]["evidence"]["rounds"] for outcome in (told["outcome"], recorded)]
+    assert document["verdict"] == "reproduced exactly"
+    assert document["replayed"]["val_loss"] == recorded["val_loss"]
+    rounds = [outcome["score"]["evidence"]["rounds"] for outcome in (document["outcome"], recorded)]
     assert rounds == [1, 1]
     assert openings(finished) == before
 
@@ -82,7 +82,7 @@ def moved(finished: Zygote, tmp_path: Path) -> Path:
     return task
 
 
-def test_where_the_folder_prepares_other_data_gains_are_repeated_and_it_is_said(
+def test_where_the_folder_prepares_other_data_gains_are_repeated_with_the_reason(
     finished: Zygote, tmp_path: Path
 ) -> None:
     task = moved(finished, tmp_path)
@@ -93,7 +93,7 @@ def test_where_the_folder_prepares_other_data_gains_are_repeated_and_it_is_said(
     assert load(finished.runs.run("f").run_json).pool is None
 
 
-def test_where_the_folder_is_no_task_any_more_it_is_said(finished: Zygote, tmp_path: Path) -> None:
+def test_where_the_folder_is_no_task_any_more_that_is_reported(finished: Zygote, tmp_path: Path) -> None:
     task = moved(finished, tmp_path)
     (task / "task.toml").write_text("[task\n")
     assert finished.agent(*FROM, "f") == 0, finished.said
@@ -101,7 +101,7 @@ def test_where_the_folder_is_no_task_any_more_it_is_said(finished: Zygote, tmp_p
     assert "Traceback" not in finished.said
 
 
-def test_a_folder_without_a_pool_gives_none_and_nothing_is_said(finished: Zygote, tmp_path: Path) -> None:
+def test_a_folder_without_a_pool_gives_none_and_nothing_is_printed(finished: Zygote, tmp_path: Path) -> None:
     task = moved(finished, tmp_path)
     lines = (task / "task.toml").read_text().splitlines(keepends=True)
     ours = ("pool", "slice_sequences")

@@ -91,11 +91,11 @@ def test_one_slice_that_no_run_has_opened_is_opened_for_all_results(ended: Zygot
     assert 0 < leads["random-tpe"][1] < sum(leads[f"{mode}-baseline"][1] for mode in MODES)
 
 
-def test_the_table_says_what_the_slice_said(ended: Zygote) -> None:
-    said, (opening, scoring) = (ended.folder / "said").read_text(), saved(ended)
+def test_the_table_has_the_result_on_the_slice(ended: Zygote) -> None:
+    output, (opening, scoring) = (ended.folder / "said").read_text(), saved(ended)
     leads = scoring["score"]["leads"]
-    assert f"on unseen text (slice {opening['number']} of the pool, " in said
-    lines = said.splitlines()
+    assert f"on unseen text (slice {opening['number']} of the pool, " in output
+    lines = output.splitlines()
     at = next(i for i, line in enumerate(lines) if re.search(r"lead over the baseline .*minus random, by seed$", line))
     random, tpe = lines[at + 1 : at + 3]
     assert f"{leads['random-baseline'][0]:+.4f} ± {leads['random-baseline'][1]:.2g}" in random
@@ -195,7 +195,7 @@ def test_results_that_change_get_a_slice_of_their_own_and_others_do_not(finished
         known = results(finished)
 
 
-def test_results_that_are_no_more_what_they_were_are_told(finished: Zygote) -> None:
+def test_results_that_have_changed_are_reported(finished: Zygote) -> None:
     path = finished.runs.run("c").unseen
     document = json.loads(path.read_text())
     document["events"][0]["entrants"]["c-random-s0-seed-100"]["trial"] = 1  # as if it had been the result then

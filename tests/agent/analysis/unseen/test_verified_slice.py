@@ -175,18 +175,18 @@ def test_a_run_without_confirmations_is_asked_about_the_test_split(warm: Zygote,
     assert "test" in json.loads(process.said[process.said.index("{") :])
 
 
-def test_a_file_that_nobody_can_read_is_told_in_one_sentence(finished: Zygote) -> None:
+def test_a_file_that_nobody_can_read_is_one_sentence(finished: Zygote) -> None:
     finished.runs.run("r").verified.write_text('{"events": [{"event": "slice_opened"}]}')
     assert finished.agent("best", "--verify") != 0
     assert "verified.json cannot be read" in finished.said
     assert "Traceback" not in finished.said
 
 
-def test_what_the_slice_said_is_on_the_page(finished: Zygote) -> None:
+def test_the_result_on_the_slice_is_on_the_page(finished: Zygote) -> None:
     assert finished.agent("best", "--verify", "--json") == 0, finished.said
-    told = json.loads(finished.said[finished.said.index("{") :])["slice"]
+    document = json.loads(finished.said[finished.said.index("{") :])["slice"]
     assert finished.agent("report", "r", "--out", "page.html") == 0, finished.said
     page = (finished.folder / "page.html").read_text()
     assert "Verified on unseen text" in page
-    assert f"{told['loss']:.6f}" in page
-    assert f"{told['lead']:.6f} ± {told['lead_error']:.2g}" in page
+    assert f"{document['loss']:.6f}" in page
+    assert f"{document['lead']:.6f} ± {document['lead_error']:.2g}" in page

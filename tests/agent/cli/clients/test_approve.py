@@ -38,10 +38,10 @@ class Runner:
     def __init__(self, folder: Path) -> None:
         self._runs = RunsFolder(folder / "runs")
         self.said = folder / "said"
-        with self.said.open("w") as said:
+        with self.said.open("w") as output:
             argv = [sys.executable, "-m", "agent", *RUN, "--trials", "4", "--approve"]
             self.process = subprocess.Popen(
-                argv, stdout=said, stderr=said, cwd=folder, env={**ENVIRONMENT, "HOME": str(folder)}
+                argv, stdout=output, stderr=output, cwd=folder, env={**ENVIRONMENT, "HOME": str(folder)}
             )
 
     def until_waiting(self, number: int) -> None:
@@ -89,15 +89,15 @@ def test_a_person_decides_about_each_proposal_from_another_terminal(command: Com
     one = json.loads(command("show", "r/1", "--json").stdout)
     assert (one["status"], one["reason"], one["train_seconds"]) == ("refused", "a person refused it: too [2J wide", 0)
     assert (one["approval"]["is_approved"], one["approval"]["by"]) == (False, "person")
-    told = json.loads(command("approve", "r/2", "--json").stdout)
-    assert told == {"version": 1, "run": "r", "trial": 2, "is_approved": True, "open_by": runner.process.pid}
+    document = json.loads(command("approve", "r/2", "--json").stdout)
+    assert document == {"version": 1, "run": "r", "trial": 2, "is_approved": True, "open_by": runner.process.pid}
 
     runner.until_waiting(3)
     runner.process.send_signal(signal.SIGINT)
     assert runner.process.wait() == 130
-    said = runner.said.read_text()
-    assert [said.count(f"trial {number} waits for approval") for number in (0, 1, 2, 3)] == [0, 1, 1, 1]
-    assert "  agent show r/3 · agent approve r/3 · agent refuse r/3\n" in said
+    output = runner.said.read_text()
+    assert [output.count(f"trial {number} waits for approval") for number in (0, 1, 2, 3)] == [0, 1, 1, 1]
+    assert "  agent show r/3 · agent approve r/3 · agent refuse r/3\n" in output
     assert "trial 3 waits for approval; `agent resume r` runs it once approved" in command("log", "r").stdout
     approved = command("approve", "r/3")
     assert approved.stdout.endswith("no process works on the run: `agent resume r` continues it\n")

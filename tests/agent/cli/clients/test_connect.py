@@ -182,7 +182,7 @@ def test_a_folder_that_cannot_be_written_is_one_line(home: Path, project: Path) 
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "expected"),
     [
         (["aider"], "there is no coding agent 'aider'; name claude, codex, opencode or gemini"),
         (["codex", "--write", "--undo"], "--write and --undo exclude each other"),
@@ -190,10 +190,10 @@ def test_a_folder_that_cannot_be_written_is_one_line(home: Path, project: Path) 
         ([], "Missing argument 'AGENT'"),
     ],
 )
-def test_a_wrong_call_is_one_line(words: list[str], said: str, home: Path, project: Path) -> None:
+def test_a_wrong_call_is_one_line(words: list[str], expected: str, home: Path, project: Path) -> None:
     failed = connect(project, *words)
     assert failed.returncode == 2
-    assert said in failed.stderr
+    assert expected in failed.stderr
     assert failed.stderr.count("\n") == 1
     assert all_files(home, project) == {}
 
@@ -216,11 +216,11 @@ def test_the_server_starts_where_the_project_has_a_package_of_our_name(home: Pat
     connect(project, "opencode", "--write")
     command = json.loads((project / "opencode.json").read_text())["mcp"]["autocentaur"]["command"]
     assert shutil.which(command[0])
-    said = subprocess.run(
+    done = subprocess.run(
         [*command[: command.index("mcp")], "--version"], cwd=project, capture_output=True, text=True, check=False
     )
-    assert "wrong package" not in said.stdout + said.stderr
-    assert said.returncode == 0
+    assert "wrong package" not in done.stdout + done.stderr
+    assert done.returncode == 0
 
 
 def test_the_page_for_an_agent_names_every_tool_and_what_never_to_do(tmp_path: Path) -> None:

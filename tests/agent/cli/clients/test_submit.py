@@ -38,17 +38,17 @@ def one_line_error(done: CompletedProcess[str], code: int) -> str:
 
 
 def test_brief_says_what_to_improve_and_where_to_start(place: Place) -> None:
-    told = place.agent("brief", "r").stdout
-    assert told.startswith("run r: minimise loss by changing train.py, from trial ")
-    assert "that the script itself reports" in told  # so it is in this task
-    assert "values may be submitted of WIDTH, SHIFT, DEPTH, ORDER; " in told
-    assert "----- train.py -----\n" in told
+    output = place.agent("brief", "r").stdout
+    assert output.startswith("run r: minimise loss by changing train.py, from trial ")
+    assert "that the script itself reports" in output  # so it is in this task
+    assert "values may be submitted of WIDTH, SHIFT, DEPTH, ORDER; " in output
+    assert "----- train.py -----\n" in output
     document = json.loads(place.agent("brief", "r", "--json").stdout)
-    assert document["source"] in told
+    assert document["source"] in output
     assert set(document["space"]) == {"WIDTH", "SHIFT", "DEPTH", "ORDER"}
     assert document["fixed_files"] == {}
     assert document["latest"][0].startswith("0: baseline -> the baseline, loss ")
-    assert document["latest"][0] in told
+    assert document["latest"][0] in output
     assert (document["stretch"], document["tried_since"]) == ("", [])
 
 
@@ -208,6 +208,6 @@ def test_notes_are_those_of_the_task_and_messages_of_people(tmp_path: Path) -> N
     found: dict[str, Any] = json.loads(made.agent("notes", "r", "--json").stdout)
     assert found["notes"] == "Depth matters \\x1b[2J little.\n"
     assert [message["text"] for message in found["messages"]] == ["try the width"]
-    told = made.agent("notes", "r").stdout
-    assert "Depth matters" in told
-    assert "try the width" in told
+    output = made.agent("notes", "r").stdout
+    assert "Depth matters" in output
+    assert "try the width" in output

@@ -112,32 +112,32 @@ def test_what_never_began_has_no_end(agent: Agent, tmp_path: Path) -> None:
 
 
 def test_commands_that_hang_are_killed_and_the_end_is_reported(tmp_path: Path) -> None:
-    paths, said = made_run(tmp_path / "runs", [BASELINE], options={"trials": 1}).paths, list[str]()
+    paths, lines = made_run(tmp_path / "runs", [BASELINE], options={"trials": 1}).paths, list[str]()
     hang, end = UserCommand("echo begun; sleep 5000"), UserCommand(APPEND.format(tmp_path / "ends"))
     chosen = UserCommands({CONFIRMED: hang, END: end}, {"PATH": os.environ["PATH"]})
     runs = RunsFolder(paths.root.parent)
-    notifier = Notifier(chosen, runs, "made", said.append, limit_seconds=2.0)
+    notifier = Notifier(chosen, runs, "made", lines.append, limit_seconds=2.0)
     notifier.begin("made")
     notifier.confirmed("made", StoredRun.find(runs, "made").trial(0))
     notifier.end("done", "all 1 trials are done")
     notifier.end("failed", "the page could not be written")  # later than the end
     notifier.close()
-    assert said[0] == "warning: on-confirmed was killed after 2 s: begun"
-    assert said[1] == "on-end ended with the exit code 0: no output"
+    assert lines[0] == "warning: on-confirmed was killed after 2 s: begun"
+    assert lines[1] == "on-end ended with the exit code 0: no output"
     assert [each["end"] for each in read(tmp_path / "ends")] == ["done"]
 
 
 def test_a_run_that_cannot_be_read_is_no_traceback(tmp_path: Path) -> None:
-    said = list[str]()
+    lines = list[str]()
     commands_ = UserCommands({CONFIRMED: UserCommand("true")}, {})
     paths = made_run(tmp_path / "runs", [BASELINE]).paths
     trial = StoredRun.find(RunsFolder(paths.root.parent), "made").trial(0)
     paths.journal.write_text("{}\n{}\n")
-    notifier = Notifier(commands_, RunsFolder(paths.root.parent), "made", said.append)
+    notifier = Notifier(commands_, RunsFolder(paths.root.parent), "made", lines.append)
     notifier.confirmed("made", trial)
     notifier.close()
-    assert len(said) == 1
-    assert said[0].startswith("warning: on-confirmed was not run: ")
+    assert len(lines) == 1
+    assert lines[0].startswith("warning: on-confirmed was not run: ")
 
 
 @pytest.mark.slow
@@ -155,9 +155,9 @@ def test_a_signal_is_an_end(agent: Agent, tmp_path: Path) -> None:
         assert process.poll() is None
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
-    said, _ = process.communicate(timeout=600)
-    assert process.returncode == 130, said
-    assert said.splitlines()[-1].startswith("on-end ended with the exit code 0")
+    output, _ = process.communicate(timeout=600)
+    assert process.returncode == 130, output
+    assert output.splitlines()[-1].startswith("on-end ended with the exit code 0")
     (end,) = read(tmp_path / "ends")
     assert (end["end"], end["runs"][0]["state"]) == ("interrupted", "interrupted")
 

@@ -24,14 +24,14 @@ def at(warm: Zygote, tmp_path: Path) -> Zygote:
     return warm.within(tmp_path)
 
 
-def said(at: Zygote, *argv: str, code: int = 0) -> str:
+def output_of(at: Zygote, *argv: str, code: int = 0) -> str:
     assert at.agent(*argv) == code, at.said
     assert "Traceback" not in at.said
     return at.said
 
 
 def started(at: Zygote, name: str, *options: str, code: int = 0) -> str:
-    return said(at, "run", "--task", str(INSTANT), "--mode", "random", "--trials", "2", "--name", name, *options, code=code)
+    return output_of(at, "run", "--task", str(INSTANT), "--mode", "random", "--trials", "2", "--name", name, *options, code=code)
 
 
 def test_each_run_is_listed_with_what_it_is_doing_and_its_best_value(at: Zygote) -> None:
@@ -40,7 +40,7 @@ def test_each_run_is_listed_with_what_it_is_doing_and_its_best_value(at: Zygote)
     made_run(root, [BASELINE, BETTER], name="open", options={"trials": 40})
     made_run(root, [(BASELINE[0], failed(Status.CRASHED, "no file"))], name="broken")
     at.runs.run("broken").run_json.with_name("run.json").touch()
-    lines = said(at, "runs").splitlines()
+    lines = output_of(at, "runs").splitlines()
     rows = {line.split()[0]: " ".join(line.split()[1:]) for line in lines[1:] if line}
     assert lines[0].split() == ["run", "state", "mode", "trials", "result", "standing", "spent", "size", "began"]
     assert rows["night"].startswith("done random 2 of 2 2.4 (−20.0 %) provisional 6 s ")
@@ -48,9 +48,9 @@ def test_each_run_is_listed_with_what_it_is_doing_and_its_best_value(at: Zygote)
     assert rows["open"].startswith("interrupted random 2 of 40 2.4 (−20.0 %) provisional 6 s ")
     assert rows["broken"].startswith("failed random 1 1 s ")
     with locked(at.runs.run("open")):
-        assert "\nopen    running " in said(at, "runs")
+        assert "\nopen    running " in output_of(at, "runs")
         assert "3 runs, 1 running" in at.said
-        document = json.loads(said(at, "runs", "--json"))
+        document = json.loads(output_of(at, "runs", "--json"))
     assert [(run["run"], run["state"], run["best_value"]) for run in document["runs"]] == [
         ("night", "done", 2.4),
         ("open", "running", 2.4),
@@ -63,35 +63,35 @@ def test_each_run_is_listed_with_what_it_is_doing_and_its_best_value(at: Zygote)
 def test_a_run_that_cannot_be_read_hides_no_other(at: Zygote) -> None:
     made_run(at.runs.root, [BASELINE, BETTER], name="night", options={"trials": 2})
     made_run(at.runs.root, [BASELINE], name="torn").paths.journal.write_text("{}\n{}\n")
-    text = said(at, "runs")
+    text = output_of(at, "runs")
     assert "night  done" in text
     assert "torn   unreadable" in text
     assert "torn: " in text.splitlines()[3]
-    assert json.loads(said(at, "runs", "--json"))["runs"][1]["fault"]
+    assert json.loads(output_of(at, "runs", "--json"))["runs"][1]["fault"]
     at.runs.run("torn").run_json.write_text("{")
     made_run(at.runs.root, [BASELINE], name="torn-too").paths.run_json.write_text("{")
-    assert said(at, "rm", "torn", "--yes") == "removed torn\n"
-    assert said(at, "rm", "night", "torn-too", "--yes") == "removed night\nremoved torn-too\n"
+    assert output_of(at, "rm", "torn", "--yes") == "removed torn\n"
+    assert output_of(at, "rm", "night", "torn-too", "--yes") == "removed night\nremoved torn-too\n"
 
 
 def test_without_a_run_the_list_says_how_to_start_one(at: Zygote) -> None:
-    assert "there is no run in" in said(at, "runs")
-    assert json.loads(said(at, "runs", "--json"))["runs"] == []
+    assert "there is no run in" in output_of(at, "runs")
+    assert json.loads(output_of(at, "runs", "--json"))["runs"] == []
 
 
 def test_a_removed_run_leaves_nothing_and_its_name_is_free(at: Zygote) -> None:
     started(at, "y")
     started(at, "other")
     (at.runs.run("y").worktree / "mine.txt").write_text("gone too")
-    assert said(at, "rm", "y", "--yes") == "removed y\n"
+    assert output_of(at, "rm", "y", "--yes") == "removed y\n"
     repo = TrialRepo(at.runs.repo)
     assert not at.runs.run("y").root.exists()
     assert repo.run_ids() == {"other"}
     assert "/y" not in repo.run(["for-each-ref"])
     assert [path.name for path in (at.runs.repo / "worktrees").iterdir()] == ["worktree1"]
     started(at, "y")
-    assert said(at, "log", "--verify", "y") == "run y: journal, git and files agree\n"
-    assert said(at, "log", "--verify", "other") == "run other: journal, git and files agree\n"
+    assert output_of(at, "log", "--verify", "y") == "run y: journal, git and files agree\n"
+    assert output_of(at, "log", "--verify", "other") == "run other: journal, git and files agree\n"
 
 
 def test_a_name_whose_folder_was_deleted_by_hand_is_refused_with_the_way_out(at: Zygote) -> None:
@@ -101,31 +101,31 @@ def test_a_name_whose_folder_was_deleted_by_hand_is_refused_with_the_way_out(at:
     assert text.splitlines()[-1].startswith("error: the name y is taken: ")
     assert f"`agent rm y --runs {at.runs.root}`" in text
     assert not at.runs.run("y").root.exists()
-    assert "commits of runs without a folder: y; `agent rm y` removes them" in said(at, "runs")
-    said(at, "rm", "y", "--runs", str(at.runs.root), "--yes")
+    assert "commits of runs without a folder: y; `agent rm y` removes them" in output_of(at, "runs")
+    output_of(at, "rm", "y", "--runs", str(at.runs.root), "--yes")
     started(at, "y")
-    assert said(at, "log", "--verify", "y") == "run y: journal, git and files agree\n"
+    assert output_of(at, "log", "--verify", "y") == "run y: journal, git and files agree\n"
 
 
 def test_what_is_in_use_or_needed_is_not_removed(at: Zygote) -> None:
     started(at, "y")
-    said(at, "run", "--from", "y/0", "--mode", "random", "--trials", "2", "--name", "z")
-    assert "z started from a trial of y and needs its commit" in said(at, "rm", "y", "--yes", code=2)
+    output_of(at, "run", "--from", "y/0", "--mode", "random", "--trials", "2", "--name", "z")
+    assert "z started from a trial of y and needs its commit" in output_of(at, "rm", "y", "--yes", code=2)
     with locked(at.runs.run("z")):
-        text = said(at, "rm", "y", "z", "--yes", code=2)
+        text = output_of(at, "rm", "y", "z", "--yes", code=2)
     assert f"process {os.getpid()} works on z; end it first: `agent stop z`" in text
-    assert "there is no run 'why' in" in said(at, "rm", "why", "y", "--yes", code=2)
+    assert "there is no run 'why' in" in output_of(at, "rm", "why", "y", "--yes", code=2)
     assert "did you mean night?" not in at.said
-    assert "nothing was removed: add --yes to remove z" in said(at, "rm", "z", code=2)
+    assert "nothing was removed: add --yes to remove z" in output_of(at, "rm", "z", code=2)
     assert at.runs.run_ids() == ["y", "z"]
-    assert said(at, "rm", "y", "z", "y", "--yes") == "removed y\nremoved z\n"
+    assert output_of(at, "rm", "y", "z", "y", "--yes") == "removed y\nremoved z\n"
     assert at.runs.run_ids() == []
 
 
 def test_a_comparison_is_removed_with_its_runs(at: Zygote) -> None:
-    said(at, "compare", "--task", str(INSTANT), "--modes", "random,cma-es", "--seeds", "1", "--trials", "2", "--name", "c")
-    assert "1 comparison: c; `agent compare CMP`" in said(at, "runs")
-    assert json.loads(said(at, "rm", "c", "--yes", "--json")) == {
+    output_of(at, "compare", "--task", str(INSTANT), "--modes", "random,cma-es", "--seeds", "1", "--trials", "2", "--name", "c")
+    assert "1 comparison: c; `agent compare CMP`" in output_of(at, "runs")
+    assert json.loads(output_of(at, "rm", "c", "--yes", "--json")) == {
         "version": 1,
         "removed": ["c-random-s0", "c-cma-es-s0", "c"],
     }
@@ -159,7 +159,7 @@ def test_a_kill_anywhere_leaves_a_run_that_can_be_removed(at: Zygote) -> None:
     started(at, "y")
     root, saved = at.runs.root, at.folder / "saved"
     shutil.copytree(root, saved, symlinks=True)
-    said(at, "rm", "y", "--yes")
+    output_of(at, "rm", "y", "--yes")
     places = [(place, nth + 1) for place, n in at.places.items() for nth in range(n)]
     assert len(places) > 20
     for place, nth in places:

@@ -76,11 +76,11 @@ def test_the_environment_wins_over_both_files(agent: Agent, users: Path, tasks: 
     assert shown["base-url"] == {"value": "http://localhost:1/v1", "source": f"{users}:2"}
     assert shown["price"] == {"value": None, "source": "default"}  # that of another model
     variables = {"OPENAI_MODEL": "mine", "OPENAI_BASE_URL": "http://me:secret@localhost:2/v1"}
-    told = agent("config", "--task", "task", "--json", **variables).stdout
-    shown = json.loads(told)["settings"]
+    output = agent("config", "--task", "task", "--json", **variables).stdout
+    shown = json.loads(output)["settings"]
     assert shown["model"] == {"value": "mine", "source": "OPENAI_MODEL"}
     assert shown["base-url"]["source"] == "OPENAI_BASE_URL"
-    assert "secret" not in told
+    assert "secret" not in output
 
 
 def test_config_shows_each_value_with_its_line(agent: Agent, users: Path, tasks: Path) -> None:
@@ -193,8 +193,8 @@ def test_what_the_file_of_a_task_sets_counts_once_the_user_has_agreed(
         "Check it, then run `agent trust task` or add --trust\n"
     )
     assert not (tmp_path / "runs").exists()
-    told = agent("trust", "task", trusts=False)
-    assert 'task: its autocentaur.toml sets model = "dear", trials = 1, workers = 2' in told.stdout
+    done = agent("trust", "task", trusts=False)
+    assert 'task: its autocentaur.toml sets model = "dear", trials = 1, workers = 2' in done.stdout
     assert agent(*words, trusts=False).returncode == 0
     tasks.write_text('trials = 1\nworkers = 64\nmodel = "dear"\n')
     again = agent("run", "--task", "task", "--mode", "random", "--name", "s", trusts=False)

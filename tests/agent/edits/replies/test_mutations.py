@@ -126,8 +126,8 @@ def check_format(form: str, n_replies: int, seed: int) -> int:
                 assert line.text.removeprefix("+") in done, reply
         if form == "whole-file":
             assert not [line.text for line in lines if line.is_mark and line.text not in done], reply
-        if form == "lines" and (said := re.search(r'"replace": "(value_\d = \d+)"', reply)):
-            assert said[1] in done, reply
+        if form == "lines" and (stated_line := re.search(r'"replace": "(value_\d = \d+)"', reply)):
+            assert stated_line[1] in done, reply
     return accepted
 
 
@@ -149,9 +149,9 @@ def check_values(n_replies: int, seed: int) -> int:
             begin = reply.index("{")
             stated = reply[begin : json.JSONDecoder(strict=False).raw_decode(reply, begin)[1]]
             for name, value in SPACE.canonical(found).items():
-                said = re.findall(rf'"{name}": *([-+\w.]+)', stated)
-                assert said, reply
-                assert all(float(text) == value for text in said), reply
+                written = re.findall(rf'"{name}": *([-+\w.]+)', stated)
+                assert written, reply
+                assert all(float(text) == value for text in written), reply
     return accepted
 
 

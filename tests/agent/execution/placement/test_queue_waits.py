@@ -5,13 +5,13 @@ from pathlib import Path
 from agent.execution.placement.queue_waits import QueueWaits, read_waits
 
 
-def test_a_reason_is_said_once_also_when_the_nodes_that_slurm_lists_change(tmp_path: Path) -> None:
-    said: list[str] = []
-    waits = QueueWaits(tmp_path, said.append)
+def test_a_reason_is_reported_once_also_when_the_nodes_that_slurm_lists_change(tmp_path: Path) -> None:
+    lines: list[str] = []
+    waits = QueueWaits(tmp_path, lines.append)
     for label, nodes in (("r/0001/train", "n1"), ("r/0002/train", "n[1-2]"), ("r/0001/train", "n2")):
         waits.begin(label, f"in the queue: nodes are down (ReqNodeNotAvail, UnavailableNodes:{nodes})")
     waits.begin("r/0001/claim", "in the queue: QOSMaxJobsPerUserLimit")
-    assert said == [
+    assert lines == [
         "r/0001/train waits in the queue: nodes are down (ReqNodeNotAvail, UnavailableNodes:n1)",
         "r/0001/claim waits in the queue: QOSMaxJobsPerUserLimit",
     ]
@@ -32,6 +32,6 @@ def test_the_file_has_what_waits_now_and_goes_with_the_run(tmp_path: Path) -> No
 
 
 def test_a_folder_that_cannot_be_written_to_stops_no_run(tmp_path: Path) -> None:
-    said: list[str] = []
-    QueueWaits(tmp_path / "missing", said.append).begin("a", "for a node")
-    assert said == ["a waits for a node"]
+    lines: list[str] = []
+    QueueWaits(tmp_path / "missing", lines.append).begin("a", "for a node")
+    assert lines == ["a waits for a node"]

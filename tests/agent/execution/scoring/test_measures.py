@@ -198,7 +198,7 @@ SHAPE = "labels must be numbers of shape (N,), one for each example, but are"
 
 
 @pytest.mark.parametrize(
-    ("name", "n_outputs", "labels", "said"),
+    ("name", "n_outputs", "labels", "expected"),
     [
         ("accuracy", 1, [0, 0], "accuracy needs two outputs or more, one per class, and meta.json says n_outputs = 1"),
         ("auc", 3, [0, 1], "auc needs one or two outputs, for two classes, and meta.json says n_outputs = 3"),
@@ -221,8 +221,8 @@ SHAPE = "labels must be numbers of shape (N,), one for each example, but are"
         ("accuracy", 2, ["cat"], f"{SHAPE} <U3 of shape (1,)"),
     ],
 )  # fmt: skip
-def test_labels_of_no_use_are_one_sentence(name: str, n_outputs: int, labels: list[object], said: str) -> None:
-    with pytest.raises(ValueError, match=f"^{re.escape(said)}$"):
+def test_labels_of_no_use_are_one_sentence(name: str, n_outputs: int, labels: list[object], expected: str) -> None:
+    with pytest.raises(ValueError, match=f"^{re.escape(expected)}$"):
         checked_labels(spec(name, k=5), n_outputs, np.asarray(labels))
 
 

@@ -85,21 +85,21 @@ def test_a_job_sees_the_inputs_and_nothing_else_of_the_data(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(
-    ("outputs", "said"),
+    ("outputs", "expected"),
     [
         ([0.0, np.nan], "a prediction is not finite"),
         ([0.0, np.inf], "a prediction is not finite"),
         ([0.0], "too short"),
     ],
 )
-def test_what_is_no_prediction_is_rejected(tmp_path: Path, outputs: list[float], said: str) -> None:
+def test_what_is_no_prediction_is_rejected(tmp_path: Path, outputs: list[float], expected: str) -> None:
     score = scored(tmp_path, task_with("auc", "maximise"), data(tmp_path / "data", [0, 1]), outputs)
     assert (score.val_loss, score.status) == (None, Status.REJECTED_SCORE)
-    assert said in score.reason
+    assert expected in score.reason
 
 
 @pytest.mark.parametrize(
-    ("labels", "n_outputs", "said"),
+    ("labels", "n_outputs", "expected"),
     [
         ([1, 1], 1, "auc needs labels that differ as float32, but all are 1; change [score] measure, or what"),
         ([0, 1], 10, "auc needs one or two outputs"),
@@ -109,12 +109,12 @@ def test_what_is_no_prediction_is_rejected(tmp_path: Path, outputs: list[float],
     ],
 )
 def test_data_that_give_no_measure_are_refused_before_anything_runs(
-    tmp_path: Path, labels: object, n_outputs: object, said: str
+    tmp_path: Path, labels: object, n_outputs: object, expected: str
 ) -> None:
     box = Answers()
     with pytest.raises(TaskError) as caught:
         PredictionScorer(task_with("auc", "maximise"), data(tmp_path / "data", labels, n_outputs), box)
-    assert said in str(caught.value)
+    assert expected in str(caught.value)
     assert str(caught.value).startswith(f"{tmp_path}/data/val/labels.npy: ")
     assert "\n" not in str(caught.value)
     assert box.jobs == []

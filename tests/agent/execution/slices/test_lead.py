@@ -111,7 +111,7 @@ def test_where_every_position_is_asked_about_the_mean_is_the_difference_of_the_s
     assert lead_of(part, *losses, BYTES).mean == pytest.approx(scores[1] - scores[0])
 
 
-def test_what_no_error_can_be_told_of_is_refused() -> None:
+def test_what_has_no_error_is_refused() -> None:
     part = sample(np.random.default_rng(0), 1)
     zeros = np.zeros_like(part.ends, dtype=np.float64)
     with pytest.raises(ValueError, match="1 documents"):

@@ -81,7 +81,7 @@ def test_models_that_answer_alike_have_no_lead_and_the_least_error(chance: np.ra
         assert lead.error == pytest.approx(1 / math.sqrt(N * (N - 1)) if measure in SHARES else 0.0)
 
 
-def test_a_pair_is_told_better_than_its_models_alone(chance: np.random.Generator) -> None:
+def test_a_pair_has_a_smaller_error_than_its_models_alone(chance: np.random.Generator) -> None:
     """Both models of a pair are right about the same examples, mostly: their difference varies less."""
     better, worse, labels = drawn("accuracy", 20_000, chance)
     other, _, others = drawn("accuracy", 20_000, chance)

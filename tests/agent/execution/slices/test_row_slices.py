@@ -247,37 +247,37 @@ def test_a_source_has_as_many_items_as_it_shows(place: Place, models: Models) ->
     assert (slices.n_slices, slices.n_items, slices.n_standing) == (2, 250, 500)
 
 
-def test_too_few_examples_are_told_in_one_sentence(tmp_path: Path) -> None:
-    said: list[str] = []
+def test_too_few_examples_are_one_sentence(tmp_path: Path) -> None:
+    lines: list[str] = []
     corpus = data(tmp_path / "data", np.arange(200) % 2)
-    assert division_of(ACCURACY, corpus, tmp_path, said.append) is None
+    assert division_of(ACCURACY, corpus, tmp_path, lines.append) is None
     too_few = "200 validation examples are too few for slices, which take 999"
-    assert said == [f"{too_few}: gains will be repeated, not confirmed"]
+    assert lines == [f"{too_few}: gains will be repeated, not confirmed"]
     assert list(tmp_path.glob("rows-*")) == []
 
 
-def test_labels_nearly_all_alike_are_told_where_the_measure_needs_others(tmp_path: Path) -> None:
-    said: list[str] = []
+def test_labels_nearly_all_alike_are_reported_where_the_measure_needs_others(tmp_path: Path) -> None:
+    lines: list[str] = []
     task = task_with("f1", "maximise")
     corpus = data(tmp_path / "data", (np.arange(N) < 12).astype(np.int64))
-    assert division_of(task, corpus, tmp_path, said.append) is None
-    assert len(said) == 1
-    assert "whose label is not the commonest one, and f1 needs 10 for a standard error: gains will be" in said[0]
+    assert division_of(task, corpus, tmp_path, lines.append) is None
+    assert len(lines) == 1
+    assert "whose label is not the commonest one, and f1 needs 10 for a standard error: gains will be" in lines[0]
     division = prepare_division(corpus, N, tmp_path)
     assert why_too_alike(ACCURACY, examples_of(ACCURACY, corpus, "val"), division) is None
 
 
 def test_a_resumed_run_draws_no_division(place: Place, models: Models) -> None:
-    said: list[str] = []
-    assert division_of(ACCURACY, place.corpus, place.cache, said.append, make=False) is None
+    lines: list[str] = []
+    assert division_of(ACCURACY, place.corpus, place.cache, lines.append, make=False) is None
     assert list(place.cache.glob("rows-*")) == []
-    drawn = division_of(ACCURACY, place.corpus, place.cache, said.append)
-    found = division_of(ACCURACY, place.corpus, place.cache, said.append, make=False)
+    drawn = division_of(ACCURACY, place.corpus, place.cache, lines.append)
+    found = division_of(ACCURACY, place.corpus, place.cache, lines.append, make=False)
     assert drawn is not None
     assert found is not None
     assert found.digest == drawn.digest
-    assert slices_of(ACCURACY, place.corpus, place.cache, models, said.append, division=None) is None
-    assert said == []
+    assert slices_of(ACCURACY, place.corpus, place.cache, models, lines.append, division=None) is None
+    assert lines == []
 
 
 def test_what_a_job_may_take_follows_the_baseline(place: Place) -> None:

@@ -76,11 +76,11 @@ class Machine:
             job.log.write_text(f"speed: {1000 * speed}\n")
         else:
             script = next(mount.source for mount in job.mounts if mount.target == "/task") / "train.py"
-            said = read_constants(script.read_text(), ["GAIN", "FACTOR", "OTHER_FACTOR"])
-            factor = float(said["FACTOR" if job.environment["TRAIN_SEED"] == "0" else "OTHER_FACTOR"])
+            constants = read_constants(script.read_text(), ["GAIN", "FACTOR", "OTHER_FACTOR"])
+            factor = float(constants["FACTOR" if job.environment["TRAIN_SEED"] == "0" else "OTHER_FACTOR"])
             used = factor * TRAINING * float(job.environment["TRAIN_BUDGET"]) / 100
             cpu_seconds = (self._startup + used) / speed * self._noise.get(len(self.jobs), 1.0)
-            job.log.write_text(f"---\nloss: {30.0 - float(said['GAIN']) - math.log(factor)!r}\n")
+            job.log.write_text(f"---\nloss: {30.0 - float(constants['GAIN']) - math.log(factor)!r}\n")
             assert job.output is not None
             job.output.write_bytes(b"a sum")
         return Execution(0, StoppedBy.ITSELF, 1.0, cpu_seconds, 0.1, 5, False, sandbox="here")
@@ -172,10 +172,10 @@ def test_its_proposer_sees_a_failure_with_the_reason(opened: OpenRunWith) -> Non
     run = opened(Machine(), {"FACTOR": 2.5}, {"GAIN": 0.1})
     run_trials(run)
     assert isinstance(run.proposer, Scripts)
-    told = run.proposer.contexts[1].trials[1].outcome
-    assert told is not None
-    assert (told.status, told.val_loss) == (Status.TIMED_OUT, None)
-    assert told.reason.startswith("over budget: used 2.52 times")
+    found = run.proposer.contexts[1].trials[1].outcome
+    assert found is not None
+    assert (found.status, found.val_loss) == (Status.TIMED_OUT, None)
+    assert found.reason.startswith("over budget: used 2.52 times")
 
 
 def test_an_attempt_that_is_over_by_noise_alone_costs_nothing(opened: OpenRunWith) -> None:
@@ -249,7 +249,7 @@ def test_a_final_run_over_its_budget_is_no_part_of_the_result(opened: OpenRunWit
     assert run.keeper.losses(1).get(HELD_OUT_SEED) is None
 
 
-def test_where_the_baseline_is_nearly_all_start_up_nothing_is_compared_and_that_is_said(opened: OpenRunWith) -> None:
+def test_where_the_baseline_is_nearly_all_start_up_nothing_is_compared_and_flagged(opened: OpenRunWith) -> None:
     machine = Machine(startup=200.0)
     run = opened(machine, {"FACTOR": 3.0})
     run_trials(run)

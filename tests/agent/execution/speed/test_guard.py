@@ -112,8 +112,8 @@ def opened(open_run: OpenRunWith, tmp_path: Path) -> OpenRunWith:
         canary = SpeedProbe(task, machine, tmp_path / "canary", label="r", on_gpu=False, passed_on={})
         more = {"rule": KeepRule("any"), "probe": canary, "scorer": PrintedScorer(task.metric), "corpus": None, **more}
         run = open_run(Gains(*gains), trials=len(gains) + 1, task=task, box=machine, **more)
-        told = run.observer.told  # type: ignore[attr-defined]
-        run.clock = replace(run.clock, sleep=lambda seconds: told.append(("sleep", int(seconds))))
+        calls = run.observer.told  # type: ignore[attr-defined]
+        run.clock = replace(run.clock, sleep=lambda seconds: calls.append(("sleep", int(seconds))))
         return run
 
     return opened_on
@@ -171,7 +171,7 @@ def test_a_machine_at_half_speed_voids_the_trial_and_it_runs_again(opened: OpenR
     assert (trial.val_loss, trial.kept, trial.proposal.title) == (2.7, True, "GAIN 0.3")
     assert [void.trained for void in trial.voids] == [True, False, False, False]
     assert "50.0% of its speed" in trial.voids[0].reason
-    assert [told for told in run.observer.told if told[0] == "sleep"] == [("sleep", s) for s in (10, 20, 40)]  # type: ignore[attr-defined]
+    assert [call for call in run.observer.told if call[0] == "sleep"] == [("sleep", s) for s in (10, 20, 40)]  # type: ignore[attr-defined]
     assert "[1 void]" in shown(trial, run)
 
 
@@ -250,7 +250,7 @@ def test_a_baseline_on_a_machine_that_changed_is_no_reference(opened: OpenRunWit
     assert "from 1000 to 500 around the baseline" in run.history.trials[0].voids[0].reason
 
 
-def test_a_machine_without_any_steady_speed_is_said_to_be_one(opened: OpenRunWith) -> None:
+def test_a_machine_without_any_steady_speed_is_named(opened: OpenRunWith) -> None:
     machine = Machine(*(1000, 500, 300) * 9)
     with pytest.raises(MachineError, match=r"from 500 to 1000 .*in steps or work, or with canary"):
         run_trials(opened(machine, 0.3))

@@ -21,7 +21,7 @@ SECRET = "http://user:p%40ss-word@llm.example.org:8000/v1?api-key=QUERY-KEY&api-
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "expected"),
     [
         ("localhost:11434/v1", "write http://localhost:11434/v1"),
         ("127.0.0.1:11434", "write http://127.0.0.1:11434"),
@@ -49,10 +49,10 @@ SECRET = "http://user:p%40ss-word@llm.example.org:8000/v1?api-key=QUERY-KEY&api-
         ("", "no scheme"),
     ],
 )
-def test_what_is_no_address_is_refused_by_name(text: str, said: str) -> None:
+def test_what_is_no_address_is_refused_by_name(text: str, expected: str) -> None:
     with pytest.raises(MissingRequirementError, match="OPENAI_BASE_URL") as refused:
         checked_address(text)
-    assert said in str(refused.value)
+    assert expected in str(refused.value)
     assert "secret" not in str(refused.value)
     assert str(refused.value).isprintable()
 

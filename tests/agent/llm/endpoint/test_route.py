@@ -39,7 +39,7 @@ def closed_port() -> Iterator[int]:
 
 
 @pytest.mark.parametrize(
-    ("variable", "value", "said"),
+    ("variable", "value", "expected"),
     [
         ("HTTP_PROXY", "htp://127.0.0.1:7890", "its scheme is none of"),
         ("http_proxy", "ftp://127.0.0.1:7890", "its scheme is none of"),
@@ -54,12 +54,12 @@ def closed_port() -> Iterator[int]:
     ],
 )
 def test_a_proxy_that_cannot_be_used_is_refused(
-    variable: str, value: str, said: str, monkeypatch: pytest.MonkeyPatch
+    variable: str, value: str, expected: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(variable, value)
     with pytest.raises(MissingRequirementError, match=variable) as refused:
         model(REMOTE)
-    assert said in str(refused.value)
+    assert expected in str(refused.value)
     assert "secret" not in str(refused.value)
 
 
@@ -114,29 +114,29 @@ def test_a_file_that_holds_no_certificates_is_refused(tmp_path: Path, monkeypatc
 
 
 @pytest.mark.parametrize(
-    ("address", "said"),
+    ("address", "expected"),
     [
         ("http://no-such-host.invalid/v1", "the host no-such-host.invalid is not found"),
         ("http://127.0.0.1:{port}/v1", r"nothing listens at http://127.0.0.1:\d+/v1 \(Connection refused\); start its"),
         ("http://127.0.0.1:{port}/v1", "`ollama serve`"),
     ],
 )
-def test_the_cause_of_a_failed_connection_is_told_at_once(address: str, said: str, closed_port: int) -> None:
-    with pytest.raises(MissingRequirementError, match=said):
+def test_the_cause_of_a_failed_connection_is_reported_at_once(address: str, expected: str, closed_port: int) -> None:
+    with pytest.raises(MissingRequirementError, match=expected):
         model(address.format(port=closed_port)).probe()
 
 
-def test_a_port_without_encryption_is_told() -> None:
+def test_a_port_without_encryption_is_reported() -> None:
     with fake_server([]) as server, pytest.raises(MissingRequirementError, match="begins with http:// or https://"):
         model(server.base_url.replace("http:", "https:")).probe()
 
 
 @pytest.mark.parametrize(
-    ("trusted", "said"),
+    ("trusted", "expected"),
     [(False, r"certificate verify failed.*SSL_CERT_FILE"), (True, "gave no reply .*the connection was lost")],
 )
-def test_a_certificate_that_nobody_has_signed_is_told(
-    trusted: bool, said: str, monkeypatch: pytest.MonkeyPatch
+def test_a_certificate_that_nobody_has_signed_is_reported(
+    trusted: bool, expected: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(SELF_SIGNED)
@@ -157,7 +157,7 @@ def test_a_certificate_that_nobody_has_signed_is_told(
 
         thread = threading.Thread(target=greet)
         thread.start()
-        with pytest.raises((MissingRequirementError, ModelError), match=said):
+        with pytest.raises((MissingRequirementError, ModelError), match=expected):
             model(f"https://127.0.0.1:{listener.getsockname()[1]}/v1").probe()
         listener.shutdown(socket.SHUT_RDWR)
         thread.join()

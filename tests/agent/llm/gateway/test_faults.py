@@ -49,7 +49,7 @@ def test_no_endpoint_is_a_502_in_the_dialect(spoken: Spoken, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize(
-    ("answer", "limits", "said"),
+    ("answer", "limits", "expected"),
     [
         (STALLS, ReplyLimits(silence=0.2), "did not answer (nothing arrived for 0.2 s)"),
         (STALLS, ReplyLimits(whole=0.2), "the reply was not complete after 0.2 s"),
@@ -60,11 +60,11 @@ def test_no_endpoint_is_a_502_in_the_dialect(spoken: Spoken, tmp_path: Path) -> 
         (replace(says("responses"), cut_after=0), ReplyLimits(), "the connection was lost"),
     ],
 )
-def test_no_reply_is_a_502(answer: Answer, limits: ReplyLimits, said: str, tmp_path: Path) -> None:
+def test_no_reply_is_a_502(answer: Answer, limits: ReplyLimits, expected: str, tmp_path: Path) -> None:
     with fake_server([answer]) as server, opened(endpoints(server, "responses", limits=limits), tmp_path) as it:
         got = it.call(RESPONSES)
     assert got.status == 502
-    assert said in error_message(got)
+    assert expected in error_message(got)
     assert (it.gateway.usage.calls, it.gateway.usage.retries) == (0, 1)
     assert list(it.gateway.faults.values()) == [1]
 
@@ -219,11 +219,11 @@ def test_a_socket_only_where_no_other_user_reaches_it(tmp_path: Path) -> None:
     shared.mkdir(mode=0o755)
     private.mkdir(mode=0o700)
     (private / "taken").touch()
-    for path, said in ((shared / "s", "open to other users"), (private / "taken", "no socket can be opened there")):
+    for path, expected in ((shared / "s", "open to other users"), (private / "taken", "no socket can be opened there")):
         source = Endpoints({"chat": Upstream("http://127.0.0.1:9", KEY)})
-        with pytest.raises(UsageError, match=said):
+        with pytest.raises(UsageError, match=expected):
             Gateway(source, path, model="m", price_of=lambda _: PRICE, exchanges=[]).__enter__()
-        with pytest.raises(UsageError, match=said):
+        with pytest.raises(UsageError, match=expected):
             LoginProxy(path, ("api.example.org",)).__enter__()
     source = Endpoints({"chat": Upstream("http://127.0.0.1:9", KEY)})
     with Gateway(source, private / "s", model="m", price_of=lambda _: PRICE, exchanges=[]):

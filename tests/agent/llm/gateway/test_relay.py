@@ -243,7 +243,7 @@ def test_bodies_that_cannot_be_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "fields", "said"),
+    ("name", "fields", "expected"),
     [
         ("responses", {"background": True}, "`background`, whose reply does not state its cost"),
         ("responses", {"prompt": {"id": "pmpt_1"}}, "`prompt`, whose tools the gateway cannot see"),
@@ -257,12 +257,12 @@ def test_bodies_that_cannot_be_read(tmp_path: Path) -> None:
     ],
 )
 def test_what_the_provider_would_run_is_not_relayed(
-    name: str, fields: dict[str, Any], said: str, tmp_path: Path
+    name: str, fields: dict[str, Any], expected: str, tmp_path: Path
 ) -> None:
     with fake_server([]) as server, opened(endpoints(server, name), tmp_path) as it:
         got = it.call(ALL[name], **fields)
     assert got.status == 400
-    assert said in got.document["error"]["message"]
+    assert expected in got.document["error"]["message"]
     assert server.requests == []
 
 

@@ -75,14 +75,14 @@ def test_another_request_is_a_named_error(tmp_path: Path) -> None:
         right = it.call(MESSAGES, system=[{"text": "be brief"}])
         again = it.call(MESSAGES, system=[{"text": "be brief"}])
     assert [one.status for one in (other, count, right, again)] == [400, 400, 200, 400]
-    said = [one.document["error"]["message"] for one in (other, count, again)]
-    assert said == [
+    messages = [one.document["error"]["message"] for one in (other, count, again)]
+    assert messages == [
         "the request is none of those that agent.jsonl records; it differs from the next one at system[0].text",
         "agent.jsonl records no further POST of /v1/messages/count_tokens",
         "agent.jsonl records no further POST of /v1/messages",
     ]
     assert other.document["type"] == "error"
-    assert it.gateway.faults == dict.fromkeys(said, 1)
+    assert it.gateway.faults == dict.fromkeys(messages, 1)
     assert (it.gateway.usage.calls, it.gateway.usage.retries) == (1, 2)
 
 
@@ -154,7 +154,7 @@ def test_what_is_no_recording_is_refused_by_line(line: str, tmp_path: Path) -> N
         RecordedExchanges(tmp_path / "other")
 
 
-def test_the_two_kinds_of_recordings_are_told_apart(tmp_path: Path) -> None:
+def test_the_two_kinds_of_recordings_are_distinguished(tmp_path: Path) -> None:
     path = recorded(tmp_path, CHAT, [says("chat")], [{}])
     with pytest.raises(UsageError, match="an exchange of a coding agent"):
         RecordedModel(path)

@@ -234,7 +234,7 @@ def test_a_file_that_is_no_log_in_any_more_is_not_kept(user: Callable[[Connect],
 
 
 @pytest.mark.parametrize(
-    "said",
+    "expected",
     [
         *(
             "API Error: 401 expired " + TOKEN,
@@ -245,11 +245,11 @@ def test_a_file_that_is_no_log_in_any_more_is_not_kept(user: Callable[[Connect],
         "Manual authorization is required but the current session is non-interactive.",
     ],
 )
-def test_a_log_in_that_is_refused_stops_the_run(user: Callable[[Connect], User], said: str) -> None:
+def test_a_log_in_that_is_refused_stops_the_run(user: Callable[[Connect], User], expected: str) -> None:
     with pytest.raises(
         ModelError, match=r"codex cannot reach its model: its log-in was refused: .*agent resume r"
     ) as it:
-        user(FakeHost(1).connect).propose(f"{EDIT}\nsys.exit(1)", exit_text=said)
+        user(FakeHost(1).connect).propose(f"{EDIT}\nsys.exit(1)", exit_text=expected)
     assert TOKEN not in str(it.value)
 
 

@@ -52,8 +52,8 @@ class Gateway:
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 assert self.path == "/check"
-                passed, said = check(self.rfile.read(int(self.headers["Content-Length"])).decode())
-                text = said.encode()
+                passed, answer = check(self.rfile.read(int(self.headers["Content-Length"])).decode())
+                text = answer.encode()
                 self.send_response(200 if passed else 422)
                 self.send_header("Content-Length", str(len(text)))
                 self.end_headers()

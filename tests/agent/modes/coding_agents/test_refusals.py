@@ -10,7 +10,7 @@ HERE = ["run", "--task", str(BIGRAM), "--name", "r", "--mode", "code-edit"]
 
 
 @pytest.mark.parametrize(
-    ("argv", "said"),
+    ("argv", "expected"),
     [
         (
             [*HERE, "--agent", "cortex", "--model", "m"],
@@ -40,10 +40,12 @@ HERE = ["run", "--task", str(BIGRAM), "--name", "r", "--mode", "code-edit"]
         (["run", "--task", str(BIGRAM), "--agent-time", "5m", "--mode", "random"], "--agent-time is for code-edit"),
     ],
 )
-def test_it_is_one_line(agent: Run, environment: dict[str, str], tmp_path: Path, argv: list[str], said: str) -> None:
+def test_it_is_one_line(
+    agent: Run, environment: dict[str, str], tmp_path: Path, argv: list[str], expected: str
+) -> None:
     environment["PATH"] = f"{tmp_path / 'own'}:/usr/bin:/bin"
     done = agent(*argv)
-    assert said in done.stderr, done.stdout
+    assert expected in done.stderr, done.stdout
     assert done.stderr.count("\n") == 1, done.stderr
     assert done.returncode in (2, 4)
     assert not (tmp_path / "runs").exists()

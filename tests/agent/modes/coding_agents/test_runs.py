@@ -14,7 +14,7 @@ from tests.pages import details_of
 TOLD = ("number", "status", "title", "val_loss", "kept", "origin", "agent")
 
 
-def told(agent: Run, name: str) -> list[list[Any]]:
+def rows_of(agent: Run, name: str) -> list[list[Any]]:
     """Return what the log says about each trial of a run, without what depends on the time."""
     document = json.loads(agent("log", name, "--json").stdout)
     return [[trial[key] for key in TOLD] for trial in document["trials"]]
@@ -35,7 +35,7 @@ def test_a_run_is_recorded_and_served_again_without_an_endpoint(
     assert done.returncode == 0, done.stderr
     assert "agent: small-agent 1.2.3, model fake-1\n" in done.stdout
     assert server.authorizations == ["Bearer sk-secret"] * 2
-    _, first, second = told(agent, "r")
+    _, first, second = rows_of(agent, "r")
     assert (first[1], first[2], first[5]) == ("ok", "SMOOTHING = 90.0", "agent")
     assert first[6] == {"name": "small-agent", "version": "1.2.3", "session": "", "ending": "exit code 0",
                         "changed": []}  # fmt: skip
@@ -65,7 +65,7 @@ def test_a_run_is_recorded_and_served_again_without_an_endpoint(
         del environment[name]
     again = agent(*search("--trials", "3", model="replay:night.jsonl", name="again"))
     assert again.returncode == 0, again.stderr
-    assert told(agent, "again") == told(agent, "r")
+    assert rows_of(agent, "again") == rows_of(agent, "r")
     assert str(tmp_path) not in agent("log", "again").stdout
     further = agent("resume", "again", "--trials", "4")
     assert further.returncode == 1
@@ -99,20 +99,20 @@ def test_a_recording_that_is_there_is_not_written_over(agent: Run, tmp_path: Pat
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("option", "caps", "said"),
+    ("option", "caps", "expected"),
     [
         ("--max-tokens", ("30", "60"), "the cap of 30 model tokens is reached (36 used)"),
         ("--max-cost", ("0.0001", "0.0003"), "the cap of $0.0001 for model calls is reached"),
     ],
 )
 def test_a_cap_ends_the_run_and_a_higher_one_lets_it_go_on(
-    agent: Run, environment: dict[str, str], option: str, caps: tuple[str, str], said: str
+    agent: Run, environment: dict[str, str], option: str, caps: tuple[str, str], expected: str
 ) -> None:
     with fake_server(lambda _request: says(edit(90.0 + len(server.requests)))) as server:
         environment["OPENAI_BASE_URL"] = server.base_url
         done = agent(*search("--trials", "9", "--price", "2,10", option, caps[0]))
         assert done.returncode == 0, done.stderr
-        assert said in done.stdout
+        assert expected in done.stdout
         assert len(server.requests) == 2
         resumed = agent("resume", "r", option, caps[1])
         assert resumed.returncode == 0, resumed.stderr
@@ -123,19 +123,19 @@ def test_a_cap_ends_the_run_and_a_higher_one_lets_it_go_on(
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("answer", "said"), [(fails(401, "bad key"), "bad key"), (fails(404, "no such model"), "no such model")]
+    ("answer", "expected"), [(fails(401, "bad key"), "bad key"), (fails(404, "no such model"), "no such model")]
 )
 def test_an_endpoint_that_answers_nothing_stops_the_run_and_costs_no_trial(
-    agent: Run, environment: dict[str, str], answer: Any, said: str
+    agent: Run, environment: dict[str, str], answer: Any, expected: str
 ) -> None:
     with fake_server([answer, says(edit(90.0))]) as server:
         environment["OPENAI_BASE_URL"] = server.base_url
         done = agent(*search("--trials", "2"))
         assert (done.returncode, done.stderr.count("\n")) == (1, 1)
         assert f"small-agent cannot reach its model: {answer.status}" in done.stderr
-        assert said in done.stderr
+        assert expected in done.stderr
         assert agent("resume", "r").returncode == 0
-    assert [row[1] for row in told(agent, "r")] == ["ok", "ok"]
+    assert [row[1] for row in rows_of(agent, "r")] == ["ok", "ok"]
 
 
 def test_a_server_of_this_machine_needs_no_key(agent: Run, environment: dict[str, str]) -> None:
@@ -158,4 +158,4 @@ def test_a_program_that_lies_in_the_users_folder_is_shown_to_its_interpreter(
         assert done.returncode == 0, done.stderr
         resumed = agent("resume", "r", "--trials", "3", "--runs", str(tmp_path / "runs"), cwd=tmp_path / "own")
         assert resumed.returncode == 0, resumed.stderr
-    assert [row[2] for row in told(agent, "r")] == ["baseline", "SMOOTHING = 90.0", "SMOOTHING = 80.0"]
+    assert [row[2] for row in rows_of(agent, "r")] == ["baseline", "SMOOTHING = 90.0", "SMOOTHING = 80.0"]

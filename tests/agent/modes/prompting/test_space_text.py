@@ -36,7 +36,7 @@ def test_what_is_written_lies_in_its_range_and_moves_by_a_thousandth_of_it_at_mo
 
 
 @pytest.mark.parametrize("parameter", AWKWARD, ids=lambda parameter: parameter.name)
-def test_hundredths_of_a_range_are_told_apart(parameter: Float) -> None:
+def test_hundredths_of_a_range_are_distinguished(parameter: Float) -> None:
     assert len({written(parameter, parameter.place(i / 100)) for i in range(101)}) == 101
 
 

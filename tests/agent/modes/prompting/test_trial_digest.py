@@ -68,8 +68,8 @@ def test_a_trial_that_runs_meanwhile_is_named() -> None:
 def test_space_is_bounded_whatever_the_length_of_the_run(n_trials: int) -> None:
     trials = [trial(n, f"idea {n} " + "x" * 500, loss=2.5 + n / 1e4, kept=n % 2 == 0) for n in range(1, n_trials)]
     seen = memory(*trials)
-    for told in (seen.kept(12), seen.tried(12), seen.latest(12)):
-        assert len(told) < 13 * 260
+    for found in (seen.kept(12), seen.tried(12), seen.latest(12)):
+        assert len(found) < 13 * 260
     assert seen.last_ran() == trials[-1]
 
 

@@ -85,7 +85,7 @@ def test_progress_has_each_trial_once_in_its_group() -> None:
     assert (band["low"], band["high"]) == ([2.98], [3.02])
 
 
-def test_the_trials_of_structure_and_numbers_are_told_apart() -> None:
+def test_the_trials_of_structure_and_numbers_look_different() -> None:
     def of_turn(tunes: int | None) -> Proposal:
         kind = TurnKind.STRUCTURE if tunes is None else TurnKind.NUMBERS
         return replace(searched(0.1 if tunes is None else 0.2), turn=TurnChoice(kind, "", tunes))

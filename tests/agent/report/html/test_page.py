@@ -141,7 +141,7 @@ def test_short_texts_leave_their_share_to_long_ones() -> None:
     assert fair_share([], 100) == 0
 
 
-def test_what_the_test_split_said_is_on_the_page(tmp_path: Path) -> None:
+def test_the_result_on_the_test_split_is_on_the_page(tmp_path: Path) -> None:
     run = few(tmp_path / "runs")
     assert "Test split" not in render([run], MADE_AT)
     SplitResult(1, 2.5, 2.75, 3.0, 3.125).save(run.stored.paths.verified)
@@ -158,9 +158,9 @@ def test_a_broken_verdict_of_the_test_split_is_named(tmp_path: Path) -> None:
         load_verified(path)
 
 
-def test_a_metric_to_maximise_is_told_as_its_user_named_it() -> None:
-    told = SplitResult(1, -0.75, -0.5, -0.5, -0.5).describe(Metric(name="accuracy", goal="maximise"))
-    assert "accuracy 0.500000 (validation 0.750000, gap -0.250000" in told
+def test_a_metric_to_maximise_is_shown_as_its_user_named_it() -> None:
+    found = SplitResult(1, -0.75, -0.5, -0.5, -0.5).describe(Metric(name="accuracy", goal="maximise"))
+    assert "accuracy 0.500000 (validation 0.750000, gap -0.250000" in found
 
 
 def test_what_slices_confirmed_has_tiles_and_a_table_of_its_own(tmp_path: Path) -> None:

@@ -69,13 +69,13 @@ def frames(folder: Path, n_workers: int, columns: int) -> list[list[str]]:
     environment = {"PATH": os.environ["PATH"], "TERM": "xterm", "LANG": "C.UTF-8", "PYTHONPATH": os.getcwd()}
     process = subprocess.Popen(command, stdout=theirs, stderr=theirs, env=environment)
     os.close(theirs)
-    said = b""
+    output = b""
     while chunk := _read(ours):
-        said += chunk
+        output += chunk
     os.close(ours)
-    assert process.wait() == 0, said.decode()
+    assert process.wait() == 0, output.decode()
     found = []
-    for part in said.decode().split("=====")[:-1]:
+    for part in output.decode().split("=====")[:-1]:
         *_, drawn = (piece for piece in re.split(r"(?:\x1b\[1A|\r)?\x1b\[2K", part) if piece.strip())
         plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]|[━╸╺⠀-⣿]|\d:\d\d:\d\d", "", drawn)
         found.append([" ".join(line.split()) for line in plain.splitlines() if line.strip()])

@@ -57,7 +57,7 @@ def test_runs_that_take_turns_have_one_line(open_run: OpenRunWith) -> None:
     assert progress_of_all(runs, NOW) == "trial 9 in 3 runs"
 
 
-def test_the_default_budget_is_said_to_be_the_default() -> None:
+def test_the_default_budget_is_marked_as_the_default() -> None:
     assert budget_in_words(Budget(trials=100), is_default=True) == (
         "100 trials (the default; --trials, --budget and --wall set others)"
     )
@@ -69,8 +69,8 @@ def test_the_end_of_a_new_run_is_judged_by_the_last_run_of_its_task(tmp_path: Pa
     made_run(tmp_path / "runs", [BASELINE], name="short")
     made_run(tmp_path / "runs", RESULTS, name="wide", options={"workers": 2})
     new: RunConfig = replace(before.config, run_id="new")
-    said = end_in_words(before.runs, new, Budget(trials=400), NOW)
-    assert said == "ends about 06:20 if its trials take as long as those of before"
+    output = end_in_words(before.runs, new, Budget(trials=400), NOW)
+    assert output == "ends about 06:20 if its trials take as long as those of before"
     assert end_in_words(before.runs, new, Budget(trials=400, wall_seconds=600.0), NOW) == "ends about 06:10"
     other = replace(new, task_digest="another task")
     assert end_in_words(before.runs, other, Budget(trials=400), NOW) == "its baseline will show when it ends"

@@ -132,9 +132,9 @@ def test_a_narrow_terminal_cuts_what_is_in_flight(paths: RunPaths, columns: int)
 def test_a_run_that_is_done_ends_well(tmp_path: Path) -> None:
     paths = made_run(tmp_path / "runs", [BASELINE], options={"trials": 1}).paths
     process = watching(paths)
-    said, complaints = process.communicate()
+    output, complaints = process.communicate()
     assert (process.returncode, complaints) == (0, "")
-    assert "interrupted" not in said
+    assert "interrupted" not in output
 
 
 class Screen:

@@ -82,7 +82,7 @@ def test_a_tracker_follows_a_run_and_its_resume(agent: Agent, tmp_path: Path) ->
     assert steps(paths) == [0, 1, 2, 3, 4]
 
 
-def test_a_tracker_that_is_not_there_is_said_before_anything_starts(agent: Agent, tmp_path: Path) -> None:
+def test_a_tracker_that_is_not_there_is_reported_before_anything_starts(agent: Agent, tmp_path: Path) -> None:
     done = search(agent, "--track", "comet")
     assert done.returncode == 2
     assert "there is no tracker 'comet'" in done.stderr
@@ -92,7 +92,7 @@ def test_a_tracker_that_is_not_there_is_said_before_anything_starts(agent: Agent
 
 
 @pytest.mark.long
-def test_a_server_that_is_gone_is_said_once_and_the_run_is_whole(agent: Agent, tmp_path: Path) -> None:
+def test_a_server_that_is_gone_is_reported_once_and_the_run_is_whole(agent: Agent, tmp_path: Path) -> None:
     pytest.importorskip("mlflow", reason="pip install mlflow-skinny")
     gone = {"MLFLOW_TRACKING_URI": "http://127.0.0.1:9", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
     done = search(agent, "--track", "mlflow", **gone)

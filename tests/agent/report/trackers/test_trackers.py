@@ -194,19 +194,19 @@ def test_mlflow_has_a_run_for_the_search_and_one_for_each_trial(stored: StoredRu
 
 
 @pytest.mark.usefixtures("store")
-def test_a_server_that_cannot_be_reached_is_tried_again_and_told_once(
+def test_a_server_that_cannot_be_reached_is_tried_again_and_reported_once(
     stored: StoredRun, store: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "2")
     gone = open_tracker("mlflow", stored.paths, "http://127.0.0.1:9")
-    looks, told = iter([False, False, True]), list[str]()
+    looks, lines = iter([False, False, True]), list[str]()
     with pytest.raises(TrackError, match="mlflow: "):
-        follow(stored, gone, lambda _: next(looks), told.append)
-    assert len(told) == 1
-    assert "trying again" in told[0]
+        follow(stored, gone, lambda _: next(looks), lines.append)
+    assert len(lines) == 1
+    assert "trying again" in lines[0]
     back = open_tracker("mlflow", stored.paths, store)
-    assert follow(stored, back, lambda _: True, told.append) == 4
+    assert follow(stored, back, lambda _: True, lines.append) == 4
     back.close()
     assert_whole(store, stored)
 

@@ -301,7 +301,7 @@ def test_a_damaged_record_of_the_work_and_a_link_for_a_log_hide_no_page(site: Si
 # --- what goes wrong --------------------------------------------------------------------------------------------------
 
 
-def test_a_damaged_or_removed_run_is_said_and_others_are_shown(site: SiteOf, tmp_path: Path) -> None:
+def test_a_damaged_or_removed_run_is_reported_and_others_are_shown(site: SiteOf, tmp_path: Path) -> None:
     stored = made_run(tmp_path / "runs", [BASELINE])
     made_run(tmp_path / "runs", [BASELINE], name="other")
     found, journal = site(), stored.paths.journal

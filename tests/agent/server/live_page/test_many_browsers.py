@@ -112,9 +112,7 @@ def paths(tmp_path: Path) -> RunPaths:
     return made_run(tmp_path / "runs", [BASELINE]).paths
 
 
-def test_as_many_streams_as_are_allowed_hear_of_a_trial_and_one_more_is_told_what_to_do(
-    serve: Serve, paths: RunPaths
-) -> None:
+def test_as_many_streams_as_are_allowed_get_a_trial_and_one_more_gets_the_remedy(serve: Serve, paths: RunPaths) -> None:
     served = serve()
     with ExitStack() as stack:
         streams = [stack.enter_context(served.get("/run/made/events")) for _ in range(MOST_STREAMS)]

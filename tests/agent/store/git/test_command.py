@@ -93,14 +93,14 @@ def test_plain_git_sees_the_worktree_as_its_own(tmp_path: Path) -> None:
     repo = TrialRepo(tmp_path / "trials.git")
     sha = repo.record("r", 0, Commit({"train.py": b"x = 1\n"}, "trial 0\n", None, AT), advance=True)
     repo.check_out("r", tmp_path / "worktree")
-    said = [
+    output = [
         subprocess.run(
             ["git", "-c", "safe.directory=*", "-C", str(tmp_path / "worktree"), *argv],
             capture_output=True, text=True, check=True,
         ).stdout.strip()
         for argv in (["status", "--porcelain"], ["rev-parse", "HEAD"], ["symbolic-ref", "HEAD"])
     ]  # fmt: skip
-    assert said == ["", sha, "refs/heads/r"]
+    assert output == ["", sha, "refs/heads/r"]
 
 
 def test_replaced_objects_are_not_what_is_read(hostile: TrialRepo) -> None:

@@ -102,7 +102,7 @@ def test_keys_and_sockets_are_never_mounted(tmp_path: Path, home: Path) -> None:
         assert not needs(tmp_path, code).mounts
 
 
-def test_paths_that_mean_something_else_inside_are_told(tmp_path: Path) -> None:
+def test_paths_that_mean_something_else_inside_are_listed(tmp_path: Path) -> None:
     data = tmp_path / "elsewhere"
     data.mkdir()
     found = needs(tmp_path / "home", f'a = "/data/imagenet"\nb = {str(data)!r}\nc = "/usr/share"\nd = "/no/such"\n')
@@ -111,7 +111,7 @@ def test_paths_that_mean_something_else_inside_are_told(tmp_path: Path) -> None:
     assert not {"/usr/share", "/no/such"} & found.mounts.keys()
 
 
-def test_the_network_and_the_gpu_are_told_with_the_hubs_cache(tmp_path: Path, home: Path) -> None:
+def test_the_network_and_the_gpu_are_listed_with_the_hubs_cache(tmp_path: Path, home: Path) -> None:
     (home / ".cache" / "huggingface").mkdir(parents=True)
     code = 'm = AutoModel.from_pretrained("gpt2")\nd = MNIST(".", download=True)\nm.cuda()\n'
     found = needs(tmp_path, code)

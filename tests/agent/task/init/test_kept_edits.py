@@ -82,7 +82,7 @@ def test_a_line_that_was_removed_stays_removed() -> None:
     assert result.remarks == ("left out as in your task.toml: [space] WIDTH",)
 
 
-def test_in_a_conflict_the_persons_value_stays_and_is_said() -> None:
+def test_in_a_conflict_the_persons_value_stays_and_is_named() -> None:
     now = BEFORE.replace("memory_gb = 8", "memory_gb = 6")
     found, result = merged(BEFORE.replace("memory_gb = 8", "memory_gb = 3"), now)
     assert found["limits"]["memory_gb"] == 3

@@ -108,7 +108,7 @@ def test_a_division_that_has_changed_is_refused_and_never_drawn_again(tmp_path: 
 
 
 @pytest.mark.parametrize(
-    ("row_bytes", "header", "said"),
+    ("row_bytes", "header", "expected"),
     [
         (7, b"?", "has 7001 bytes, which is not 1000 rows of equal size"),
         (0, b"", "has 0 bytes"),
@@ -116,12 +116,12 @@ def test_a_division_that_has_changed_is_refused_and_never_drawn_again(tmp_path: 
     ],
 )
 def test_inputs_that_are_no_rows_of_equal_size_are_refused(
-    tmp_path: Path, row_bytes: int, header: bytes, said: str
+    tmp_path: Path, row_bytes: int, header: bytes, expected: str
 ) -> None:
     corpus = examples(tmp_path / "data", 1000, row_bytes=row_bytes, header=header)
     with pytest.raises(TaskError) as caught:
         prepare_division(corpus, 1000, tmp_path)
-    assert said in str(caught.value)
+    assert expected in str(caught.value)
     assert "let [data] prepare write one row for each of the 1000 labels" in str(caught.value)
     assert "\n" not in str(caught.value)
     assert list(tmp_path.glob("rows-*")) == []

@@ -199,7 +199,7 @@ def test_a_pool_of_other_data_is_refused(pool: Pool, bigram: Task, own_cache: Pa
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "told"),
+    ("old", "new", "expected"),
     [
         ("N_DOCUMENTS, N_WORDS = 260", "N_DOCUMENTS, N_WORDS = 20", "80 sequences of 20 documents"),
         ("N_DOCUMENTS, N_WORDS = 260", "N_DOCUMENTS, N_WORDS = 0", "0 sequences of 0 documents"),
@@ -210,13 +210,13 @@ def test_a_pool_of_other_data_is_refused(pool: Pool, bigram: Task, own_cache: Pa
     ],
 )
 def test_a_command_that_gives_no_pool_is_one_line_and_leaves_nothing(
-    folder: Path, own_cache: Path, old: str, new: str, told: str
+    folder: Path, own_cache: Path, old: str, new: str, expected: str
 ) -> None:
     rewrite(folder, old, new, "pool.py")
     task = Task.load(folder)
     with pytest.raises(AgentError) as caught:
         prepare_pool(task, own_cache)
-    assert told in str(caught.value)
+    assert expected in str(caught.value)
     assert "\n" not in str(caught.value)
     assert type(caught.value) is (MissingRequirementError if "failed" in str(caught.value) else TaskError)
     assert not [path for path in own_cache.iterdir() if "pool" in path.name and path.is_dir()]

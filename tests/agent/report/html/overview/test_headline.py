@@ -148,7 +148,7 @@ def test_the_best_mode_is_better_than_each_other_mode(
         ({"random": [2.5, 2.6]}, "2 runs)."),
     ],
 )
-def test_what_few_runs_cannot_say_is_said(tmp_path: Path, losses: dict[str, list[float]], words: str) -> None:
+def test_what_few_runs_cannot_show_is_stated(tmp_path: Path, losses: dict[str, list[float]], words: str) -> None:
     runs = several(tmp_path, losses)
     found = headline(runs, modes_compared(runs))
     assert found.tone is Tone.OPEN

@@ -12,7 +12,7 @@ from agent.task.init.python_file import Source
 from agent.trials.metric import Metric
 
 
-def told(code: str) -> list[PrintedMetric]:
+def metrics_in(code: str) -> list[PrintedMetric]:
     return find_metric(Source("train.py", code, ast.parse(code)))
 
 
@@ -53,7 +53,7 @@ def told(code: str) -> list[PrintedMetric]:
     ],
 )
 def test_a_metric_is_read_off_the_print_statement(code: str, name: str, goal: str, line: str | None) -> None:
-    found = told(code)[0]
+    found = metrics_in(code)[0]
     assert (found.name, found.goal, found.line) == (name, goal, line)
 
 
@@ -62,17 +62,17 @@ def test_held_out_numbers_come_before_summaries_and_both_before_training_losses(
         'print(f"loss {a}")\nprint(f"val loss {b}")\nprint("---")\nprint(f"loss: {a}")\nprint(f"val_loss: {b}")\n'
         'print(f"train_loss: {c}")\n'
     )
-    assert [(m.name, m.line, m.where) for m in told(code)] == [
+    assert [(m.name, m.line, m.where) for m in metrics_in(code)] == [
         ("val_loss", None, "train.py:5"),
         ("val_loss", "val loss {}", "train.py:2"),
         ("loss", None, "train.py:4"),
         ("loss", "loss {}", "train.py:1"),
     ]
-    assert [m.of_training for m in told(code)] == [False, False, True, True]
+    assert [m.of_training for m in metrics_in(code)] == [False, False, True, True]
 
 
 def test_a_name_printed_twice_after_the_marker_is_no_summary() -> None:
-    found = told('print("---")\nprint(f"val_loss: {a}")\nprint(f"val_loss: {b}")')
+    found = metrics_in('print("---")\nprint(f"val_loss: {a}")\nprint(f"val_loss: {b}")')
     assert found == []  # the printed score wants exactly one
 
 
@@ -94,7 +94,7 @@ def test_a_name_printed_twice_after_the_marker_is_no_summary() -> None:
     ],
 )
 def test_no_metric_is_made_up(code: str) -> None:
-    assert told(code) == []
+    assert metrics_in(code) == []
 
 
 @pytest.mark.parametrize(
@@ -111,7 +111,7 @@ def test_no_metric_is_made_up(code: str) -> None:
 def test_what_is_proposed_finds_the_number_in_what_the_script_prints(
     code: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    found = told(code)[0]
+    found = metrics_in(code)[0]
     exec(code)  # one print statement of this test's own
     log = "begin\n" + capsys.readouterr().out
     value = number_of_line(log, found.line) if found.line else number_of_summary(log, found.name)

@@ -151,7 +151,9 @@ def test_each_way_to_read_the_flag_is_found(tmp_path: Path, use: str) -> None:
         (SCRIPT + "config_flags.DEFINE_config_file('b')\n", CONFIG, "train.py:5 and train.py:16 both name a file"),
     ],
 )  # fmt: skip
-def test_what_is_not_understood_is_said_and_not_searched(tmp_path: Path, script: str, config: str, why: str) -> None:
+def test_what_is_not_understood_is_reported_and_not_searched(
+    tmp_path: Path, script: str, config: str, why: str
+) -> None:
     laid_out(tmp_path, script, config)
     with pytest.raises(CannotReadConfigError) as refused:
         find_config_file(tmp_path, read_source(tmp_path, "train.py"), ())

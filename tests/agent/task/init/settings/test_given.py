@@ -112,7 +112,7 @@ def test_a_constant_that_is_the_default_of_an_option_has_its_bounds_and_its_give
     assert "# RATE = 0.5  # left out: --args gives it: --lr 0.5" in fixed
 
 
-def test_a_length_without_an_end_is_told_with_what_to_write(tmp_path: Path) -> None:
+def test_a_length_without_an_end_is_reported_with_what_to_write(tmp_path: Path) -> None:
     code = "import argparse\np = argparse.ArgumentParser()\np.add_argument('--max-steps', type=int, default=-1)\n"
     endless = report(tmp_path, code).budget.endless
     assert isinstance(endless, Setting)

@@ -122,7 +122,7 @@ def test_what_the_arguments_give_is_not_searched(tmp_path: Path) -> None:
         ({}, ("--config-path", "/etc"), "/etc, where train.py:4 finds its settings, is outside the folder"),
     ],
 )
-def test_what_is_not_understood_is_said_and_not_searched(
+def test_what_is_not_understood_is_reported_and_not_searched(
     tmp_path: Path, files: dict[str, str], arguments: tuple[str, ...], why: str
 ) -> None:
     source = laid_out(tmp_path, **files)
