@@ -84,7 +84,8 @@ def _pause(stored: StoredRun, pid: int | None, resume: str) -> SentRequest:
     history = stored.history
     n_left = sum(not trial.waits_for_approval for trial in history.in_flight.values())
     n_left += history.repeating is not None
-    after = f"once {plural(n_left, 'trial')} in flight and repeats that are due have ended"
+    in_flight = f"{plural(n_left, 'trial')} in flight and " if n_left else ""
+    after = f"once {in_flight}repeats that are due have ended"
     again = "already " if is_requested else ""
     return SentRequest((stored.run_id,), f"{stored.run_id}: {again}pauses {after}; `{resume}` continues it", pid)
 

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from subprocess import CompletedProcess
 
@@ -35,13 +35,17 @@ def command(tmp_path: Path) -> Command:
 class Runner:
     """A run in a process of its own."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, command: Sequence[str] = (*RUN, "--trials", "4", "--approve")) -> None:
+        """`command`: of `agent`; it begins or resumes the run r."""
         self._runs = RunsFolder(folder / "runs")
         self.said = folder / "said"
         with self.said.open("w") as output:
-            argv = [sys.executable, "-m", "agent", *RUN, "--trials", "4", "--approve"]
             self.process = subprocess.Popen(
-                argv, stdout=output, stderr=output, cwd=folder, env={**ENVIRONMENT, "HOME": str(folder)}
+                [sys.executable, "-m", "agent", *command],
+                stdout=output,
+                stderr=output,
+                cwd=folder,
+                env={**ENVIRONMENT, "HOME": str(folder)},
             )
 
     def until_waiting(self, number: int) -> None:
