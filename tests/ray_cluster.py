@@ -23,6 +23,7 @@ _PATIENCE_SECONDS = 300.0
 _FOLDER, _NODE = "TEST_RAY_FOLDER", "TEST_RAY_NODE"  # variables by which the processes of a node are known
 _HEAD = "head"
 _STORE_BYTES = 128 * 2**20
+_TRIES = 9  # to start a node: one that is not up within 30 s is given up by Ray, which leaves its processes
 _SETTINGS = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_enable_metrics_collection": "0",
@@ -40,21 +41,21 @@ for line in sys.stdin:
     settings = json.loads(line)
     if not settings:
         from ray.autoscaler.v2.sdk import get_cluster_status
-        demands = get_cluster_status(cluster.address).resource_demands
-        print(json.dumps(sum(len(each.bundles_by_count) for each in demands.ray_task_actor_demand)), flush=True)
+        status = get_cluster_status(cluster.address)
+        waiting = sum(len(each.bundles_by_count) for each in status.resource_demands.ray_task_actor_demand)
+        used = sum(each.used for each in status.cluster_resource_usage if each.resource_name == "CPU")
+        alive = len(status.active_nodes) + len(status.idle_nodes)
+        print(json.dumps([waiting, used, alive]), flush=True)
         continue
     os.environ[settings.pop("variable")] = settings["node_name"]
-    for attempt in range(5):  # a node that is not up within 30 s is given up by Ray
-        try:
-            cluster.add_node(wait=False, include_dashboard=False, include_log_monitor=False, **settings)
-            break
-        except Exception as error:
-            print(error, file=sys.stderr, flush=True)
-    else:
-        sys.exit(1)
-    print(json.dumps(cluster.address), flush=True)
+    try:
+        cluster.add_node(wait=False, include_dashboard=False, include_log_monitor=False, **settings)
+        print(json.dumps(cluster.address), flush=True)
+    except Exception as error:
+        print(error, file=sys.stderr, flush=True)
+        print("null", flush=True)
 """
-"""Starts a node for each line of its input, and counts the tasks that wait if a line has no settings.
+"""Starts a node for each line of its input; if a line has no settings, counts waiting tasks, used processors and nodes.
 
 The processes of a node have its name among their variables.
 """
@@ -68,13 +69,14 @@ def hold():
 @ray.remote(num_cpus=0)
 def here():
     return None
-refs = [hold.options(num_cpus=8).remote() for _ in range(int(sys.argv[2]))]
-while ray.available_resources().get("CPU", 0) > 0:
+nodes = {node["NodeID"] for node in ray.nodes() if node["Alive"] and node["NodeName"] in sys.argv[2:]}
+refs = [hold.options(num_cpus=8, label_selector={"ray.io/node-id": node}).remote() for node in nodes]
+while any(ray._private.state.available_resources_per_node()[node].get("CPU", 0) > 0 for node in nodes):
     time.sleep(0.1)
 print("all", flush=True)
 time.sleep(3600)
 """
-"""Holds all processors of the nodes until it is killed."""
+"""Holds all processors of the named nodes until it is killed."""
 
 
 def why_no_ray() -> str | None:
@@ -100,11 +102,23 @@ class RayCluster:
         self._n_gpus = n_gpus
         self._starter: subprocess.Popen[str] | None = None
         self._holder: subprocess.Popen[str] | None = None
+        (folder / "ray").mkdir()  # where Ray writes the address of the latest cluster, without making the folder
         self.start_controller()
 
     def start_controller(self) -> None:
         """Start a new cluster at the same address: without a database, Ray's controller remembers nothing."""
-        self.close()
+        for _ in range(_TRIES):
+            self.close()
+            self._start_starter()
+            settings = {"gcs_server_port": self._port, "num_cpus": 0, "temp_dir": str(self.folder), "no_monitor": True}
+            if self._is_started(_HEAD, settings):
+                break
+        else:
+            raise AssertionError((self.folder / "starter.out").read_text()[-2000:])
+        for node in self.nodes:
+            self.start_node(node)
+
+    def _start_starter(self) -> None:
         devices = self.folder / "dev"
         devices.mkdir(exist_ok=True)
         names = " ".join(f"/dev/nvidia{number}" for number in range(self._n_gpus))
@@ -120,9 +134,6 @@ class RayCluster:
                 stderr=log,
                 text=True,
             )
-        self._start(_HEAD, gcs_server_port=self._port, num_cpus=0, temp_dir=str(self.folder), no_monitor=True)
-        for node in self.nodes:
-            self.start_node(node)
 
     def kill_controller(self) -> None:
         """Kill the process that knows the cluster (GCS), as when it fails. The nodes go on for a minute."""
@@ -133,8 +144,11 @@ class RayCluster:
 
     def start_node(self, node: str) -> None:
         """Start a node, again if it was lost."""
-        self.lose_node(node)
-        self._start(node, num_cpus=8, num_gpus=self._n_gpus, memory=64 * 2**30)
+        for _ in range(_TRIES):
+            self.lose_node(node)
+            if self._is_started(node, {"num_cpus": 8, "num_gpus": self._n_gpus, "memory": 64 * 2**30}):
+                return
+        raise AssertionError((self.folder / "starter.out").read_text()[-2000:])
 
     def lose_node(self, node: str) -> None:
         """Kill all processes of a node, as when its power fails."""
@@ -163,10 +177,10 @@ class RayCluster:
                     found.append(pid)
         return found
 
-    def close_nodes(self) -> None:
-        """Let no further job start."""
+    def close_nodes(self, *nodes: str) -> None:
+        """Let no further job start on these nodes, or on any."""
         self._holder = subprocess.Popen(
-            [sys.executable, "-c", _HOLDER, self.address, str(len(self.nodes))],
+            [sys.executable, "-c", _HOLDER, self.address, *(nodes or self.nodes)],
             env=self._variables(_HEAD), stdout=subprocess.PIPE, text=True,
         )  # fmt: skip
         assert self._holder.stdout is not None
@@ -180,8 +194,25 @@ class RayCluster:
 
     def waiting(self) -> int:
         """Return how many sorts of jobs wait for a node."""
-        waiting: int = self._asked({})
+        waiting: int = self._asked({})[0]
         return waiting
+
+    def used_processors(self) -> float:
+        """Return how many processors of the nodes are reserved for tasks."""
+        used: float = self._asked({})[1]
+        return used
+
+    def alive(self) -> int:
+        """Return how many nodes Ray believes to be alive, without the head."""
+        alive: int = self._asked({})[2] - 1
+        return alive
+
+    def freeze_workers(self, node: str) -> None:
+        """Stop the processes that wait for a job on a node, which takes jobs all the same."""
+        for pid in self.processes_on(node):
+            with suppress(OSError):
+                if Path(f"/proc/{pid}/cmdline").read_bytes().startswith(b"ray::IDLE"):
+                    os.kill(pid, signal.SIGSTOP)
 
     def cut_off(self, node: str) -> None:
         """Stop all processes of a node, as when it hangs. The job does not notice."""
@@ -210,6 +241,7 @@ class RayCluster:
         if self._starter is not None:
             self._starter.kill()
             self._starter.wait()
+            self._starter = None
         for node in (*self.nodes, _HEAD):
             self.lose_node(node)
 
@@ -218,9 +250,11 @@ class RayCluster:
         variables = {"PATH": os.environ["PATH"], "HOME": folder, "TMPDIR": folder, "LANG": "C.UTF-8"}
         return {**variables, **_SETTINGS, _FOLDER: str(self.folder), _NODE: node}
 
-    def _start(self, name: str, **settings: object) -> None:
-        settings |= {"variable": _NODE, "node_name": name, "object_store_memory": _STORE_BYTES}
-        self.address = self._asked(settings)
+    def _is_started(self, name: str, settings: dict[str, object]) -> bool:
+        """Start a node; return False if Ray has given it up."""
+        address = self._asked({**settings, "variable": _NODE, "node_name": name, "object_store_memory": _STORE_BYTES})
+        self.address = address or self.address
+        return address is not None
 
     def _asked(self, settings: dict[str, object]) -> Any:
         assert self._starter is not None

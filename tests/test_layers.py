@@ -94,7 +94,7 @@ OWNERS = {
     "mlflow": {"agent/report/trackers/mlflow_tracker.py"},
     "tensorboardX": {"agent/report/trackers/tensorboard_tracker.py"},
     "wandb": {"agent/report/trackers/wandb_tracker.py"},
-    "ray": {f"agent/execution/placement/on_ray/{name}.py" for name in ("driver", "node_task")},
+    "ray": {f"agent/execution/placement/on_ray/{name}.py" for name in ("tasks", "node_task")},
     "torch": {"agent/execution/speed/probe_workload.py"},
 }
 

@@ -65,6 +65,59 @@ def test_one_job_and_one_lost_node(cluster: RayCluster, tmp_path: Path) -> None:
 
 
 @pytest.mark.long
+@pytest.mark.parametrize("what", ["the processes of its jobs first", "all of it at once"])
+def test_a_job_on_a_node_that_hangs_before_the_job_starts_is_executed_on_another(
+    cluster: RayCluster, tmp_path: Path, what: str
+) -> None:
+    hanging, other = cluster.nodes
+    marker = uuid.uuid4().hex
+    cluster.close_nodes(other)
+    queue = Ray(ClusterSpec(), cluster.address)
+    with closing(PlacingSandbox(queue, InnerSandbox(), tmp_path / "jobs", timeouts=Timeouts(0.5, grace=1.0))) as placer:
+        if what == "all of it at once":
+            cluster.cut_off(hanging)
+        else:
+            cluster.freeze_workers(hanging)
+        jobs = {str(n): job_in(tmp_path / str(n), "print('up')", marker, label=f"RUN/{n}/train") for n in range(2)}
+        running = Running(placer, jobs)
+        if what != "all of it at once":
+            wait_until(lambda: cluster.used_processors() == 8 + len(jobs))  # Ray has sent them there
+        cluster.cut_off(hanging)
+        wait_until(lambda: cluster.alive() == 1)
+        later = Running(placer, {"later": job_in(tmp_path / "later", "print('up')", label="RUN/9/train")})
+        cluster.open_nodes()
+        running.join(*jobs)
+        later.join("later")
+        cluster.thaw(hanging)
+        wait_until(lambda: not processes_with(marker))
+        assert running.errors == later.errors == {}
+        for execution in (*running.executions.values(), *later.executions.values()):
+            assert (execution.exit_code, execution.sandbox.rpartition(" ")[2]) == (0, other)
+        assert [job.log.read_text() for job in jobs.values()] == ["up\n"] * len(jobs)
+    cluster.start_node(hanging)
+
+
+@pytest.mark.long
+def test_a_job_that_waits_for_a_processor_is_executed_once_when_another_node_dies(
+    cluster: RayCluster, tmp_path: Path
+) -> None:
+    dying, other = cluster.nodes
+    cluster.close_nodes()
+    queue = Ray(ClusterSpec(), cluster.address)
+    with closing(PlacingSandbox(queue, InnerSandbox(), tmp_path / "jobs", timeouts=Timeouts(0.5, grace=1.0))) as placer:
+        running = Running(placer, {"job": job_in(tmp_path, "print('up')")})
+        wait_until(lambda: cluster.waiting() > 0)
+        cluster.lose_node(dying)
+        wait_until(lambda: cluster.alive() == 1)
+        assert running.alive() == {"job"}, running.errors
+        cluster.open_nodes()
+        running.join("job")
+        assert running.executions["job"].sandbox.rpartition(" ")[2] == other
+        assert (tmp_path / "log").read_text() == "up\n"
+    cluster.start_node(dying)
+
+
+@pytest.mark.long
 def test_a_killed_run_that_loses_a_node_has_the_trials_of_one_at_home(on: OnCluster, cluster: RayCluster) -> None:
     as_at_home(on, cluster, ("--task", str(BIGRAM)))
     start_lost_nodes(cluster)

@@ -12,29 +12,47 @@ _REPORT_SECONDS = 60.0
 
 
 class Mailbox:
-    """An actor beside the driver. Jobs post their progress here, and read whether they must stop."""
+    """An actor beside the driver. Tasks post the progress of their jobs, and read whether they must stop."""
 
     def __init__(self) -> None:
-        self._new: list[tuple[str, Progress]] = []
+        self._posted: list[tuple[str, Progress]] = []  # node and progress, until the driver confirms them
+        self._n_confirmed = 0
         self._stopping: frozenset[str] = frozenset()
+        self._replaced: frozenset[str] = frozenset()
+
+    def arrive(self, node_id: str, task: str, job: str) -> bool:
+        """Record that a task has arrived at a node; return whether it may run its job, since no other replaced it."""
+        if task in self._replaced:
+            return False
+        self._posted.append((node_id, Progress(job, None)))
+        return True
 
     def report(self, node_id: str, progress: Progress) -> bool:
         """Post the progress of a job on a node; return whether the job must stop."""
         if progress.started is not None or progress.has_begun or progress.printed:
-            self._new.append((node_id, progress))
+            self._posted.append((node_id, progress))
         return progress.name in self._stopping
 
-    def take(self, stopping: frozenset[str]) -> list[tuple[str, Progress]]:
-        """Return the progress posted since the last call. `stopping`: names of the jobs that must stop."""
-        self._stopping = stopping
-        new, self._new = self._new, []
-        return new
+    def take(
+        self, n_confirmed: int, stopping: frozenset[str], replaced: frozenset[str]
+    ) -> tuple[int, list[tuple[str, Progress]]]:
+        """Return how much was ever posted, and what of it was not confirmed yet.
+
+        Args:
+            n_confirmed: the number that the last answer received had.
+            stopping: names of the jobs that must stop.
+            replaced: names of the tasks that may not run their job if they have not arrived before this call.
+        """
+        del self._posted[: n_confirmed - self._n_confirmed]
+        self._n_confirmed, self._stopping, self._replaced = n_confirmed, stopping, replaced
+        return n_confirmed + len(self._posted), self._posted
 
 
-def run_job(sent: SentJob, version: str, mailbox: Any, node_names: dict[str, str]) -> tuple[Any, ...]:
+def run_job(sent: SentJob, task: str, version: str, mailbox: Any, node_names: dict[str, str]) -> tuple[Any, ...]:
     """Run a job, as the task of a worker; return its SentResult, and the pieces of the files that it wrote.
 
     Args:
+        task: name of the task; a job has several if a node dies before it is known which of them has arrived.
         version: of the program that sent it.
         mailbox: handle of the Mailbox.
         node_names: by the ids of nodes.
@@ -60,13 +78,20 @@ def run_job(sent: SentJob, version: str, mailbox: Any, node_names: dict[str, str
             except ray.exceptions.RayError as error:
                 raise OSError(f"{type(error).__name__}: {str(error).splitlines()[0]}") from error
 
-    def report(progress: Progress) -> bool:
+    def asked(method: Any, *arguments: object) -> bool:
         try:
-            is_to_stop: bool = ray.get(mailbox.report.remote(node_id, progress), timeout=_REPORT_SECONDS)
+            answer: bool = ray.get(method.remote(node_id, *arguments), timeout=_REPORT_SECONDS)
         except ray.exceptions.RayError as error:
             raise ConnectionError(str(error)) from error
-        return is_to_stop
+        return answer
 
-    result, pieces = run_sent_job(sent, node, fetch, report)
+    try:
+        may_run = asked(mailbox.arrive, task, sent.name)
+    except ConnectionError:
+        may_run = False
+    if not may_run:
+        lost = JobResult(lost="another task has replaced it, or the run does not answer")
+        return (SentResult(lost, None, {}, {}), *[None] * n_empty)
+    result, pieces = run_sent_job(sent, node, fetch, lambda progress: asked(mailbox.report, progress))
     mapped = [pickle.PickleBuffer(piece) if piece.nbytes else None for piece in pieces]
     return (result, *mapped, *[None] * (n_empty - len(mapped)))
