@@ -3,6 +3,7 @@
 import json
 import random
 from collections.abc import Sequence
+from dataclasses import replace
 
 from agent.edits.edit import Params, WholeFile
 from agent.edits.guard import fingerprint
@@ -73,5 +74,11 @@ class Structures:
 
 
 def centaur_code(seed: int, structures: Proposer | None = None) -> CentaurCodeProposer:
-    """Return a proposer of mode centaur-code; `structures` in place of the model, by default Structures."""
-    return CentaurCodeProposer(structures or Structures(seed), seed)
+    """Return a proposer of mode centaur-code; `structures` in place of the model, by default Structures.
+
+    It does not tune the baseline, so that short runs reach structures.
+    """
+    made = CentaurCodeProposer(structures or Structures(seed), seed)
+    tunables = made._rule.tunables
+    made._rule = replace(made._rule, tunables=lambda base: tunables(base) if base.number else frozenset())
+    return made

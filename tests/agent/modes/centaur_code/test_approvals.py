@@ -1,6 +1,7 @@
 """Mode centaur-code with --approve: a person decides about structures and about numbers, through the command line."""
 
 import json
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from subprocess import CompletedProcess
@@ -17,8 +18,8 @@ from tests.kill_anywhere.killed_runs import INSTANT
 
 N_TRIALS = 12
 EDIT = (
-    'TITLE: idea {n}\n<<<<<<< SEARCH\nORDER = "forward"\n=======\nORDER = "forward"\n'
-    "EXTRA_{n} = 0.5  # tune: 0..1\n>>>>>>> REPLACE\n"
+    "TITLE: idea {n}\n<<<<<<< SEARCH\ndef loss():\n=======\n"
+    "EXTRA_{n} = 0.5  # tune: 0..1\n\n\ndef loss():\n>>>>>>> REPLACE\n"
 )
 Command = Callable[..., CompletedProcess[str]]
 
@@ -28,6 +29,19 @@ def command(tmp_path: Path) -> Command:
     return lambda *argv: agent(*argv, cwd=tmp_path, env=ENVIRONMENT)
 
 
+def task_without_numbers(folder: Path) -> Path:
+    """Make the task in tests/tasks/instant, whose own script has nothing to tune: no range, no name in capitals."""
+    task = folder / "instant"
+    shutil.copytree(INSTANT, task)
+    toml, script = task / "task.toml", task / "train.py"
+    toml.write_text(toml.read_text().partition("[space]")[0])
+    text = script.read_text()
+    for name in ("WIDTH", "SHIFT", "DEPTH", "ORDER"):
+        text = text.replace(name, name.lower())
+    script.write_text(text)
+    return task
+
+
 class Person:
     """A person who decides about trials of a run in the order in which they wait, each time in a process of its own."""
 
@@ -35,7 +49,15 @@ class Person:
         self._folder, self._command = folder, command
         recording = folder / "replies.jsonl"
         recording.write_text("".join(json.dumps({"reply": EDIT.format(n=n)}) + "\n" for n in range(40)))
-        begin = ["run", "--task", str(INSTANT), "--mode", "centaur-code", "--model", f"replay:{recording}"]
+        begin = [
+            "run",
+            "--task",
+            str(task_without_numbers(folder)),
+            "--mode",
+            "centaur-code",
+            "--model",
+            f"replay:{recording}",
+        ]
         self.runner = Runner(folder, [*begin, "--trials", str(N_TRIALS), "--approve", "--name", "r"])
 
     def waiting(self, number: int) -> Trial:
