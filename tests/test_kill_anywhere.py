@@ -15,7 +15,7 @@ from sandbox.container.docker_sandbox import OWNER
 from sandbox.container.engine import Engine
 from sandbox.host_identity import is_dead
 from tests.docker_engine import skip_without_docker
-from tests.kill_anywhere.killed_runs import INSTANT, NEVER, Death, Zygote, told
+from tests.kill_anywhere.killed_runs import INSTANT, NEVER, Death, Zygote, task_without_numbers, told
 
 SIGKILL, SIGXFSZ = -9, -25
 TRIALS = 6
@@ -46,8 +46,8 @@ POINTS = [
     *[json.dumps({"WIDTH": 3.0 + n / 8, "SHIFT": 0.0, "DEPTH": 5, "ORDER": "forward"}) for n in range(50)],
 ]
 STRUCTURES = [
-    edit("WIDTH = 2.0", "WIDTH = 1.2\nGAIN = 3  # tune: 0.5..2"),  # its range does not fit its value,
-    edit("WIDTH = 2.0", "WIDTH = 1.2\nGAIN = 1.0  # tune: 0.5..2"),  # and is mended; all other trials tune it
+    edit("width = 2.0", "width = 1.2\nGAIN = 3  # tune: 0.5..2"),  # its range does not fit its value,
+    edit("width = 2.0", "width = 1.2\nGAIN = 1.0  # tune: 0.5..2"),  # and is mended; all other trials tune it
     *EDITS[-40:],
 ]
 OPTIONS = {
@@ -81,7 +81,8 @@ class KilledRuns:
         self._folder.mkdir()
         self._chance = chance
         name = mode.partition(" ")[0]
-        self._begin = ["run", "--task", str(INSTANT), "--mode", name, "--trials", str(TRIALS), "--name", "r"]
+        task = task_without_numbers(self._folder) if name == "centaur-code" else INSTANT  # structures come at once
+        self._begin = ["run", "--task", str(task), "--mode", name, "--trials", str(TRIALS), "--name", "r"]
         self._begin += [*OPTIONS[mode], *options]
         self._variables = dict(variables or {})
         replies = {"centaur": POINTS, "code-edit": EDITS, "centaur-code": STRUCTURES}.get(name)

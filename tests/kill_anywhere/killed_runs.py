@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,6 +22,19 @@ _MEASURED = {
     *("at", "seconds", "train_seconds", "wall_seconds", "total_seconds", "cpu_seconds", "smoke_seconds"),
     *("peak_memory_gb", "peak_vram_gb", "machine", "void"),
 }
+
+
+def task_without_numbers(folder: Path) -> Path:
+    """Make the task in tests/tasks/instant, whose own script has nothing to tune: no range, no name in capitals."""
+    task = folder / "instant"
+    shutil.copytree(INSTANT, task)
+    toml, script = task / "task.toml", task / "train.py"
+    toml.write_text(toml.read_text().partition("[space]")[0])
+    text = script.read_text()
+    for name in ("WIDTH", "SHIFT", "DEPTH", "ORDER"):
+        text = text.replace(name, name.lower())
+    script.write_text(text)
+    return task
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,6 @@ from agent.llm.prompt_templates import PromptSet
 from agent.llm.recording import Transcript
 from agent.modes.centaur.proposer import CentaurProposer
 from agent.modes.centaur.share import LLMTurns
-from agent.modes.centaur_code.proposer import CentaurCodeProposer
 from agent.modes.code_edit import CodeEditProposer
 from agent.modes.fixed import FixedProposer
 from agent.modes.numeric import NumericProposer, host_of
@@ -31,6 +30,7 @@ from tests.agent.cli.test_endpoint import BRIEFING, edit
 from tests.agent.llm.behaviours import BEHAVIOURS
 from tests.agent.llm.fake_server import Answer, FakeServer, fake_server, says
 from tests.agent.llm.simulated_clock import SimulatedClock
+from tests.agent.run.hybrids import centaur_code
 
 KEY = "sk-do-not-tell"
 Proposes = Callable[[Task, Callable[[int], Model]], Proposer]
@@ -50,7 +50,7 @@ def _code_edit(_task: Task, model_for: Callable[[int], Model]) -> Proposer:
 
 
 def _centaur_code(task: Task, model_for: Callable[[int], Model]) -> Proposer:
-    return CentaurCodeProposer(_code_edit(task, model_for), seed=0)
+    return centaur_code(0, _code_edit(task, model_for))
 
 
 MODES: Mapping[str, Proposes] = {

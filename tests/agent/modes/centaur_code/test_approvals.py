@@ -1,7 +1,6 @@
 """Mode centaur-code with --approve: a person decides about structures and about numbers, through the command line."""
 
 import json
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from subprocess import CompletedProcess
@@ -14,7 +13,7 @@ from agent.trials.hybrid.turn import TurnKind
 from agent.trials.trial import Status, Trial
 from tests.agent.cli.clients.test_approve import ENVIRONMENT, Runner
 from tests.commands import agent
-from tests.kill_anywhere.killed_runs import INSTANT
+from tests.kill_anywhere.killed_runs import INSTANT, task_without_numbers
 
 N_TRIALS = 12
 EDIT = (
@@ -27,19 +26,6 @@ Command = Callable[..., CompletedProcess[str]]
 @pytest.fixture
 def command(tmp_path: Path) -> Command:
     return lambda *argv: agent(*argv, cwd=tmp_path, env=ENVIRONMENT)
-
-
-def task_without_numbers(folder: Path) -> Path:
-    """Make the task in tests/tasks/instant, whose own script has nothing to tune: no range, no name in capitals."""
-    task = folder / "instant"
-    shutil.copytree(INSTANT, task)
-    toml, script = task / "task.toml", task / "train.py"
-    toml.write_text(toml.read_text().partition("[space]")[0])
-    text = script.read_text()
-    for name in ("WIDTH", "SHIFT", "DEPTH", "ORDER"):
-        text = text.replace(name, name.lower())
-    script.write_text(text)
-    return task
 
 
 class Person:

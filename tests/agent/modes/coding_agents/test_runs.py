@@ -77,15 +77,19 @@ def test_a_run_is_recorded_and_served_again_without_an_endpoint(
 def test_a_searcher_tunes_the_numbers_that_an_agent_wrote(
     agent: Run, environment: dict[str, str], tmp_path: Path
 ) -> None:
-    with fake_server([says("SMOOTHING = 20.0 => SMOOTHING = 19.0  # tune: 1..1000 log")] * 3) as server:
+    with fake_server([says("def main(): => GAIN = 1.0  # tune: 0.1..9\n\n\ndef main():")] * 9) as server:
         environment["OPENAI_BASE_URL"] = server.base_url
-        done = agent(*search("--mode", "centaur-code", "--trials", "4"))
+        done = agent(*search("--mode", "centaur-code", "--trials", "18"))
     assert done.returncode == 0, done.stderr
-    _, first, *tuned = json.loads(agent("log", "r", "--json").stdout)["trials"]
-    assert (first["origin"], first["turn"]["kind"]) == ("agent", "structure")
-    assert [(trial["origin"], trial["turn"]["tunes"]) for trial in tuned] == [("searcher", 1)] * 2
-    assert len({trial["title"] for trial in tuned}) == 2
-    assert "# tune: 32..1024 log2" in (tmp_path / "runs/r/trials/0001/agent/files/NOTES.md").read_text()
+    trials = json.loads(agent("log", "r", "--json").stdout)["trials"]
+    first = next(trial for trial in trials[1:] if trial["turn"]["kind"] == "structure")
+    assert first["origin"] == "agent"
+    assert all(trial["turn"]["tunes"] == 0 for trial in trials[1 : first["number"]])
+    tuned = trials[first["number"] + 1 : first["number"] + 5]
+    assert [(trial["origin"], trial["turn"]["tunes"]) for trial in tuned] == [("searcher", first["number"])] * 4
+    assert len({trial["title"] for trial in tuned}) == 4
+    notes = tmp_path / f"runs/r/trials/{first['number']:04d}/agent/files/NOTES.md"
+    assert "# tune: 32..1024 log2" in notes.read_text()
     assert agent("log", "--verify").stdout == "run r: journal, git and files agree\n"
 
 
