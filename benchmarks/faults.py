@@ -21,7 +21,7 @@ from pathlib import Path
 
 from agent.store.run_lock import locked
 from tests.agent.llm.fake_server import STALLS, fake_server, says
-from tests.kill_anywhere.killed_runs import INSTANT, Death, Zygote, told, zygote
+from tests.kill_anywhere.killed_runs import INSTANT, Death, Zygote, contents_of, zygote
 
 BEGIN = ("run", "--task", str(INSTANT), "--mode", "cma-es", "--trials", "5", "--name", "r")
 IN_TRIAL_2 = Death("start sandbox", nth=3)
@@ -48,7 +48,7 @@ class Bench:
         self._n_used = 0
         unbroken = self.fresh()
         assert unbroken.agent(*BEGIN) == 0, unbroken.said
-        self._unbroken = told(unbroken.runs, "r")
+        self._unbroken = contents_of(unbroken.runs, "r")
 
     def fresh(self) -> Zygote:
         """Return a folder without runs."""
@@ -63,7 +63,7 @@ class Bench:
 
     def is_equal(self, agent: Zygote) -> bool:
         """Whether the run equals the one without a fault, and passes `log --verify`."""
-        return told(agent.runs, "r") == self._unbroken and agent.agent("log", "--verify", "r") == 0
+        return contents_of(agent.runs, "r") == self._unbroken and agent.agent("log", "--verify", "r") == 0
 
     def resumed(self, fault: str, agent: Zygote, *, sees: str | None = None, code: int | None = None) -> Row:
         """Resume, and return the table's row; by default with the line and exit status of the resume."""
@@ -224,7 +224,7 @@ def engine_restarted(bench: Bench) -> Row:
     agent = bench.fresh()
     plain = (*BEGIN[:-1], "docked", "--sandbox", "docker")
     assert agent.agent(*plain) == 0, agent.said
-    unbroken = told(agent.runs, "docked")
+    unbroken = contents_of(agent.runs, "docked")
     relay = Relay(agent.folder / "engine")
     journal = agent.runs.run("r").journal
 
@@ -239,7 +239,9 @@ def engine_restarted(bench: Bench) -> Row:
     cutter.join()
     sees = first_line(agent.said)
     ended = agent.agent("resume", "r")
-    return Row("Docker engine restarted in a trial", sees, code, ended == 0 and told(agent.runs, "r") == unbroken)
+    return Row(
+        "Docker engine restarted in a trial", sees, code, ended == 0 and contents_of(agent.runs, "r") == unbroken
+    )
 
 
 def endpoint_gone(bench: Bench) -> Row:

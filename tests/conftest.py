@@ -110,42 +110,42 @@ def sandbox() -> Iterator[Sandbox]:
 
 
 class SilentObserver:
-    """Remembers what it was told."""
+    """Records its calls."""
 
     def __init__(self) -> None:
-        self.told: list[tuple[str, int]] = []
+        self.calls: list[tuple[str, int]] = []
         self.warnings: list[str] = []
 
     def proposing(self, number: int) -> None:
-        self.told.append(("proposing", number))
+        self.calls.append(("proposing", number))
 
     def proposed(self, number: int) -> None:
-        self.told.append(("proposed", number))
+        self.calls.append(("proposed", number))
 
     def waits_for_approval(self, trial: Trial) -> None:
-        self.told.append(("waits", trial.number))
+        self.calls.append(("waits", trial.number))
 
     def started(self, trial: Trial, slot: Slot) -> None:
-        self.told.append(("started", trial.number))
+        self.calls.append(("started", trial.number))
 
     def scoring(self, what: Trial | Repeat) -> None:
         if isinstance(what, Trial):
-            self.told.append(("scoring", what.number))
+            self.calls.append(("scoring", what.number))
 
     def finished(self, trial: Trial, previous: Trial | None) -> None:
-        self.told.append(("finished", trial.number))
+        self.calls.append(("finished", trial.number))
 
     def repeating(self, repeat: Repeat, slot: Slot) -> None:
-        self.told.append(("repeating", repeat.trial))
+        self.calls.append(("repeating", repeat.trial))
 
     def repeated(self, repeat: Repeat, trial: Trial) -> None:
-        self.told.append(("repeated", repeat.trial))
+        self.calls.append(("repeated", repeat.trial))
 
     def lost(self, lost: LostAttempt, trial: int) -> None:
-        self.told.append(("lost", trial))
+        self.calls.append(("lost", trial))
 
     def recorded(self, event: RunEvent) -> None:
-        self.told.append(("recorded", event.number))
+        self.calls.append(("recorded", event.number))
 
     def warned(self, line: str) -> None:
         self.warnings.append(line)
@@ -153,7 +153,7 @@ class SilentObserver:
     def slice_opened(self, use: SliceUse) -> None: ...
     def slice_scored(self, use: SliceUse) -> None: ...
     def voided(self, void: VoidedAttempt, trial: int) -> None:
-        self.told.append(("voided", trial))
+        self.calls.append(("voided", trial))
 
 
 OpenRunWith = Callable[..., Run]

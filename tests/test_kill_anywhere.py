@@ -15,7 +15,7 @@ from sandbox.container.docker_sandbox import OWNER
 from sandbox.container.engine import Engine
 from sandbox.host_identity import is_dead
 from tests.docker_engine import skip_without_docker
-from tests.kill_anywhere.killed_runs import INSTANT, NEVER, Death, Zygote, task_without_numbers, told
+from tests.kill_anywhere.killed_runs import INSTANT, NEVER, Death, Zygote, contents_of, task_without_numbers
 
 SIGKILL, SIGXFSZ = -9, -25
 TRIALS = 6
@@ -94,7 +94,7 @@ class KilledRuns:
         assert unbroken.agent(*self._begin, **self._variables) == 0, unbroken.said
         assert "repeat_finished" in unbroken.runs.run("r").journal.read_text()
         self.places = unbroken.places
-        self.unbroken = told(unbroken.runs, "r")
+        self.unbroken = contents_of(unbroken.runs, "r")
         self.n_kills = self.n_runs = 0
         self._now = self._fresh()
 
@@ -126,7 +126,7 @@ class KilledRuns:
 
     def _compare(self, ended: int) -> None:
         assert ended in (0, 3), self._now.said  # 3: it was killed after its last trial, and nothing is left to do
-        assert told(self._now.runs, "r") == self.unbroken
+        assert contents_of(self._now.runs, "r") == self.unbroken
         assert self._now.agent("log", "--verify", "r") == 0, self._now.said
 
     def _fresh(self) -> Zygote:

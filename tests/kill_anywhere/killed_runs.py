@@ -139,7 +139,7 @@ def zygote(folder: Path) -> Iterator[Zygote]:
         process.wait(timeout=600)
 
 
-def told(runs: RunsFolder, run_id: str) -> dict[str, Any]:
+def contents_of(runs: RunsFolder, run_id: str) -> dict[str, Any]:
     """Return all that a run says, without times and what else is measured: the same for a run that was killed."""
     paths, repo = runs.run(run_id), TrialRepo(runs.repo)
     history = read_history(paths.journal)

@@ -13,7 +13,7 @@ import pytest
 
 from agent.analysis.ablation_log import hash_of
 from agent.trials.keeping.keep_rule import HELD_OUT_SEED
-from tests.kill_anywhere.killed_runs import INSTANT, NEVER, Death, Zygote, told
+from tests.kill_anywhere.killed_runs import INSTANT, NEVER, Death, Zygote, contents_of
 from tests.test_kill_anywhere import deaths
 
 FROZEN = 'script = "train.py"\nfrozen = ["canary.py"]\n'
@@ -149,7 +149,7 @@ def test_what_is_no_smaller_any_more_is_removed(again: Zygote) -> None:
 
 
 def test_the_run_itself_is_not_touched(night: Zygote, asked: Zygote) -> None:
-    assert told(asked.runs, "r") == told(night.runs, "r")
+    assert contents_of(asked.runs, "r") == contents_of(night.runs, "r")
     assert asked.agent("log", "--verify", "r") == 0, asked.said
 
 
@@ -345,7 +345,7 @@ def what_is_left(place: Zygote) -> Json:
     lines = [json.loads(line) for line in paths.readings.read_text().splitlines()]
     document = json_of(place, *ASK)
     return {
-        "run": told(place.runs, "r"),
+        "run": contents_of(place.runs, "r"),
         "ran": [(line.get("script"), line.get("seed"), line.get("outcome", {}).get("val_loss")) for line in lines],
         "minimal": (paths.minimal.read_text(), paths.patch.read_text()),
         "told": {key: value for key, value in document.items() if key not in ("minimal", "patch")},

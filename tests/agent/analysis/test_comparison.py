@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from tests.agent.llm.fake_server import fake_server, says
-from tests.kill_anywhere.killed_runs import INSTANT, ROOT, Death, Zygote, told
+from tests.kill_anywhere.killed_runs import INSTANT, ROOT, Death, Zygote, contents_of
 
 SIGKILL = -9
 MODES, SEEDS, TRIALS = ("random", "cma-es"), 2, 3
@@ -81,7 +81,7 @@ def test_its_runs_are_ordinary_runs(unbroken: Zygote) -> None:
     alone = ["run", "--task", str(INSTANT), "--mode", "cma-es", "--seed", "1", "--trials", str(TRIALS), "--name"]
     other = unbroken.within(unbroken.folder / "alone")
     assert other.agent(*alone, "c-cma-es-s1") == 0, other.said
-    assert told(other.runs, "c-cma-es-s1") == told(unbroken.runs, "c-cma-es-s1")
+    assert contents_of(other.runs, "c-cma-es-s1") == contents_of(unbroken.runs, "c-cma-es-s1")
 
 
 def test_the_table_is_what_the_journals_say(unbroken: Zygote) -> None:
@@ -145,10 +145,10 @@ def test_the_tables_are_plain_and_say_what_numbers_are(unbroken: Zygote) -> None
 
 
 def test_asked_again_it_runs_nothing_and_says_so(finished: Zygote) -> None:
-    before = {run: told(finished.runs, run) for run in RUNS}
+    before = {run: contents_of(finished.runs, run) for run in RUNS}
     assert "nothing is left to run" in error_of(finished, *BEGIN, code=3)
     assert "minus random, by seed" in finished.said
-    assert {run: told(finished.runs, run) for run in RUNS} == before
+    assert {run: contents_of(finished.runs, run) for run in RUNS} == before
 
 
 def test_a_budget_can_be_raised_for_all(finished: Zygote) -> None:
@@ -159,7 +159,7 @@ def test_a_budget_can_be_raised_for_all(finished: Zygote) -> None:
 
 
 def test_other_settings_under_the_same_name_are_refused_by_name(finished: Zygote) -> None:
-    before = {run: told(finished.runs, run) for run in RUNS}
+    before = {run: contents_of(finished.runs, run) for run in RUNS}
     for options, difference in (
         (["--trials", "5"], "--trials 3 → 5"),
         (["--trials", "3", "--no-derived"], "--derived True → False"),
@@ -167,7 +167,7 @@ def test_other_settings_under_the_same_name_are_refused_by_name(finished: Zygote
         (["--trials", "3", "--budget", "1h"], "--budget none → 3600"),
     ):
         assert difference in error_of(finished, *ASKED, *options)
-    assert {run: told(finished.runs, run) for run in RUNS} == before
+    assert {run: contents_of(finished.runs, run) for run in RUNS} == before
 
 
 def test_a_run_that_was_deleted_is_missed(finished: Zygote) -> None:
@@ -329,7 +329,7 @@ def test_killed_and_asked_again_it_ends_as_if_nobody_had(
     process = Zygote(warm._process, tmp_path)
     assert killed(process, deaths) == len(deaths)
     for run in RUNS:
-        assert told(process.runs, run) == told(unbroken.runs, run)
+        assert contents_of(process.runs, run) == contents_of(unbroken.runs, run)
 
 
 @pytest.mark.long
@@ -344,4 +344,4 @@ def test_killed_at_any_place_it_ends_as_if_nobody_had(unbroken: Zygote, warm: Zy
         process.folder.mkdir()
         killed(process, [Death(place, nth)])
         for run in RUNS:
-            assert told(process.runs, run) == told(unbroken.runs, run), place
+            assert contents_of(process.runs, run) == contents_of(unbroken.runs, run), place

@@ -15,7 +15,7 @@ import pytest
 
 from agent.store.journal import read_history
 from tests.contracts.sandbox_contract import processes_with
-from tests.kill_anywhere.killed_runs import Zygote, told
+from tests.kill_anywhere.killed_runs import Zygote, contents_of
 
 pytestmark = pytest.mark.slow
 
@@ -130,7 +130,7 @@ def goes_on(warm: Zygote, folder: Path) -> None:
     (folder / "gate" / "go").touch()
     assert agent.agent("resume", "r") == 0, agent.said
     assert agent.agent("log", "--verify", "r") == 0, agent.said
-    events = [event["event"] for event in told(agent.runs, "r")["journal"] if "number" in event]
+    events = [event["event"] for event in contents_of(agent.runs, "r")["journal"] if "number" in event]
     assert events == ["trial_started", "trial_finished"] * 3
 
 

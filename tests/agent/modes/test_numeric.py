@@ -139,17 +139,17 @@ def test_pitfall_13_no_configuration_runs_twice(build: Callable[[], Searcher]) -
 
 
 class Recording:
-    """A random searcher that keeps what it was told."""
+    """A random searcher that keeps its reports."""
 
     def __init__(self) -> None:
         self._inner = RandomSearcher(SPACE, 0)
-        self.told: list[tuple[int, Params, float | None]] = []
+        self.reports: list[tuple[int, Params, float | None]] = []
 
     def ask(self, number: int) -> Params:
         return self._inner.ask(number)
 
     def tell(self, number: int, params: Params, loss: float | None) -> None:
-        self.told.append((number, params, loss))
+        self.reports.append((number, params, loss))
         self._inner.tell(number, params, loss)
 
     def discard(self, number: int) -> None:
@@ -160,15 +160,15 @@ class Recording:
 
 
 def test_pitfall_11_what_is_reported_is_what_ran() -> None:
-    """The paper's optimizers were told values that had been rounded after they proposed them."""
+    """The paper's optimizers got values that had been rounded after they proposed them."""
     searcher = Recording()
     proposer, trials = NumericProposer(searcher), [baseline()]
     for number in range(1, 13):
         trials.append(ran(number, by_llm(proposer.propose(context(trials)), number)))
     proposer.propose(context(trials))
-    assert searcher.told[0] == (0, START, loss(START))
+    assert searcher.reports[0] == (0, START, loss(START))
     executed = [t for t in trials[1:] if t.status and t.status.ran]
-    assert searcher.told[1:] == [(t.number, t.proposal.params, t.val_loss) for t in executed]
+    assert searcher.reports[1:] == [(t.number, t.proposal.params, t.val_loss) for t in executed]
     for trial in executed:
         if trial.proposal.origin is Origin.SEARCHER:
             assert read_constants(trial.proposal.edit.apply(SCRIPT), SPACE.names) == trial.proposal.params
@@ -180,7 +180,7 @@ def test_pitfall_18_a_failure_is_reported_as_a_failure_not_as_a_number() -> None
     proposal = proposer.propose(context(trials))
     trials.append(Trial(1, 0, proposal, "t").finished(Outcome(Status.OUT_OF_MEMORY, None), "t"))
     proposer.propose(context(trials))
-    assert searcher.told[1] == (1, proposal.params, None)
+    assert searcher.reports[1] == (1, proposal.params, None)
 
 
 def test_what_will_not_fit_does_not_run() -> None:

@@ -55,7 +55,7 @@ class Past:
         return self
 
     @property
-    def said(self) -> str:
+    def summary(self) -> str:
         return "\n".join(headline(self.history, METRIC, self.keeper))
 
 
@@ -65,7 +65,7 @@ def repeated() -> Past:
 
 def test_a_run_without_a_gain_says_so() -> None:
     past = Past().trial(1.0).trial(1.1)
-    assert "no trial was lower" in past.said
+    assert "no trial was lower" in past.summary
     gain = Metric(name="val_acc", goal="maximise")
     assert "no trial was higher" in "\n".join(headline(past.history, gain, past.keeper))
 
@@ -78,31 +78,31 @@ def test_a_script_that_follows_no_seed_has_no_noise_to_write_down() -> None:
 
 
 def test_sigma_is_a_guess_until_a_repeat_has_measured_it() -> None:
-    assert "is a guess at the noise of one run, from an earlier estimate: no repeat" in Past().trial(1.0).said
+    assert "is a guess at the noise of one run, from an earlier estimate: no repeat" in Past().trial(1.0).summary
     unknown = KeepRule(sigma_share=0.02)
     assert (
         "sigma 0.02 is a guess at the noise of one run, from 2 % of the baseline's loss"
-        in Past(unknown).trial(1.0).said
+        in Past(unknown).trial(1.0).summary
     )
     named = KeepRule(sigma=0.01, sigma_source="[noise] of task.toml")
-    assert "from [noise] of task.toml" in Past(named).trial(1.0).said
+    assert "from [noise] of task.toml" in Past(named).trial(1.0).summary
     earlier = KeepRule(sigma=0.01, sigma_source=NOISE_MEASURED)
-    assert "sigma 0.01 is the noise of one run, measured by `agent noise`" in Past(earlier).trial(1.0).said
-    measured = Past().trial(1.0).again(0, 1, 1.01, Purpose.BASELINE).said
+    assert "sigma 0.01 is the noise of one run, measured by `agent noise`" in Past(earlier).trial(1.0).summary
+    measured = Past().trial(1.0).again(0, 1, 1.01, Purpose.BASELINE).summary
     assert "is the noise of one run, measured so far" in measured
 
 
 def test_repeats_of_a_script_that_follows_no_seed_measure_no_noise() -> None:
     past = Past(KeepRule(sigma=0.01)).trial(1.0).trial(0.5).again(0, 1, 1.0, Purpose.BASELINE).again(1, 1, 0.5)
     assert past.keeper.sigma == 0.01  # it has not shrunk
-    assert "±" not in past.said
-    assert "sigma 0.01 is a guess" in past.said
-    assert "every seed gives the same loss to the last digit; let the script take its seed" in past.said
+    assert "±" not in past.summary
+    assert "sigma 0.01 is a guess" in past.summary
+    assert "every seed gives the same loss to the last digit; let the script take its seed" in past.summary
     assert result_json(past.history, past.keeper)["champion_error"] is None
 
 
 def test_a_gain_in_one_run_is_provisional_and_not_called_improved() -> None:
-    output = Past().trial(1.0).trial(0.98).said
+    output = Past().trial(1.0).trial(0.98).summary
     assert "no gain has been repeated" in output
     assert "gains are repeated, not confirmed: the task has no pool" in output
     assert "provisional: trial 1, val_bpb 0.980000" in output
@@ -112,34 +112,36 @@ def test_a_gain_in_one_run_is_provisional_and_not_called_improved() -> None:
 
 def test_what_a_lead_is_measured_from_is_shown_beside_it() -> None:
     past = Past(KeepRule(sigma=0.01)).trial(1.0).trial(0.5).again(0, 1, 1.5, Purpose.BASELINE)
-    assert "-0.750000 from the baseline at 1.250000 (2 runs): " in past.said
+    assert "-0.750000 from the baseline at 1.250000 (2 runs): " in past.summary
     paired = Past(KeepRule(paired=True, sigma=0.05)).trial(1.0).trial(0.9)
     paired.again(0, 1, 1.01, Purpose.CHAMPION).again(1, 1, 1.0).again(0, 2, 7.0, Purpose.CHAMPION)
-    assert "the mean of its 2 runs is 0.950000, -0.055000 from the baseline at 1.005000 (same seeds): " in paired.said
+    assert (
+        "the mean of its 2 runs is 0.950000, -0.055000 from the baseline at 1.005000 (same seeds): " in paired.summary
+    )
 
 
 def test_a_repeated_gain_is_that_of_the_run_that_did_not_choose_it_and_not_called_confirmed() -> None:
-    output = repeated().said
+    output = repeated().summary
     assert output.startswith("repeated: trial 1, val_bpb 0.920000")
     assert "improved by 0.085000 on the baseline 1.005000" in output
 
 
 def test_final_runs_make_the_headline() -> None:
     past = repeated().again(1, 100, 0.93, Purpose.FINAL).again(1, 101, 0.95, Purpose.FINAL)
-    assert "val_bpb 0.940000" in past.said
-    assert "(2 fresh runs)" in past.said
+    assert "val_bpb 0.940000" in past.summary
+    assert "(2 fresh runs)" in past.summary
     assert result_json(past.history, past.keeper)["champion_runs"] == 2
 
 
 def test_what_stands_on_the_champion_is_named_beside_it() -> None:
-    output = repeated().trial(0.89).said
+    output = repeated().trial(0.89).summary
     assert output.startswith("repeated: trial 1")
     assert "provisional: trial 2" in output
     assert "from trial 1 at " in output
 
 
 def test_under_the_paper_s_rule_nothing_is_ever_confirmed() -> None:
-    output = Past(KeepRule("any", sigma=0.01)).trial(1.0).trial(0.5).said
+    output = Past(KeepRule("any", sigma=0.01)).trial(1.0).trial(0.5).summary
     assert "not confirmed" in output
     assert "improved" not in output
 

@@ -12,7 +12,7 @@ from agent.store.journal import read_history
 from agent.store.run_config import load
 from agent.trials.trial import Status, Trial
 from tests.conftest import TASKS
-from tests.kill_anywhere.killed_runs import Death, Zygote, told
+from tests.kill_anywhere.killed_runs import Death, Zygote, contents_of
 
 CURVED = TASKS / "curved"
 SIGKILL = -9
@@ -157,7 +157,7 @@ def test_a_script_that_prints_no_curve_is_never_stopped_and_reported(warm: Zygot
 def test_killed_in_a_pruned_trial_it_goes_on_as_if_unbroken(
     warm: Zygote, stopped: tuple[Zygote, list[Trial]], tmp_path: Path
 ) -> None:
-    unbroken = told(stopped[0].runs, "r")
+    unbroken = contents_of(stopped[0].runs, "r")
     here = warm.within(tmp_path)
     command = begin(stopped[0].folder, [*SLIGHTLY_WORSE, BEHIND, LATE, WARM, NAN], NOBODY)
     journal = "after fsync runs/r/journal.jsonl"
@@ -166,4 +166,4 @@ def test_killed_in_a_pruned_trial_it_goes_on_as_if_unbroken(
     assert here.agent("resume", "r", death=Death(journal, whole_group=True)) == SIGKILL
     assert trials(here)[-1].status is Status.PRUNED
     assert here.agent("resume", "r") == 0, here.said
-    assert told(here.runs, "r") == unbroken
+    assert contents_of(here.runs, "r") == unbroken

@@ -10,7 +10,7 @@ import pytest
 from agent.store.journal import read_history
 from tests.agent.llm.fake_server import fake_server, says
 from tests.docker_engine import skip_without_docker
-from tests.kill_anywhere.killed_runs import INSTANT, Death, Zygote, told
+from tests.kill_anywhere.killed_runs import INSTANT, Death, Zygote, contents_of
 
 BEGIN = ["run", "--task", str(INSTANT), "--mode", "cma-es", "--name", "r", "--trials"]
 IN_TRIAL_2 = Death("after fsync runs/r/journal.jsonl", nth=5)
@@ -27,12 +27,12 @@ def test_trials_may_be_raised_and_the_run_goes_on_as_if_it_had_begun_so(agent: Z
     assert "all 4 trials are done" in agent.said
     assert agent.agent("resume", "r") == 3
     assert "all 4 trials are done" in agent.said
-    grown = told(agent.runs, "r")
+    grown = contents_of(agent.runs, "r")
     raised = [event for event in grown["journal"] if event["event"] == "budget_raised"]
     assert raised == [{"event": "budget_raised", "number": 2, "caps": {"trials": 4}}]
     at_once = agent.within(agent.folder / "at-once")
     assert at_once.agent(*BEGIN, "4") == 0
-    assert [event for event in grown["journal"] if event not in raised] == told(at_once.runs, "r")["journal"]
+    assert [event for event in grown["journal"] if event not in raised] == contents_of(at_once.runs, "r")["journal"]
 
 
 @pytest.mark.parametrize(
@@ -115,7 +115,7 @@ def test_all_runs_may_be_moved(agent: Zygote) -> None:
     (agent.folder / "elsewhere").rename(agent.runs.root)
     unbroken = agent.within(agent.folder / "unbroken")
     assert unbroken.agent(*BEGIN, "4") == 0
-    assert told(agent.runs, "r") == told(unbroken.runs, "r")
+    assert contents_of(agent.runs, "r") == contents_of(unbroken.runs, "r")
 
 
 @pytest.mark.parametrize("file", ["run.json", "journal.jsonl"])

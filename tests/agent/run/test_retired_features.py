@@ -12,7 +12,7 @@ from agent.report.html.charts.cma_states import search_states
 from agent.store.stored_run import StoredRun
 from agent.task.task import Task
 from tests.conftest import TASKS
-from tests.kill_anywhere.killed_runs import Zygote, told
+from tests.kill_anywhere.killed_runs import Zygote, contents_of
 from tests.made_runs import BIGRAM
 
 OLD = TASKS.parent / "fixtures" / "runs-2026-11-22"
@@ -47,12 +47,12 @@ def with_memory(folder: Path, table: str) -> Path:
     ],
 )
 def test_a_run_of_a_retired_mode_or_prompt_is_not_gone_on_with(agent: Zygote, run: str, has: str) -> None:
-    before = told(agent.runs, run)
+    before = contents_of(agent.runs, run)
     assert agent.agent("resume", run, "--trials", "9") == 2
     output = agent.said.strip().splitlines()
     assert len(output) == 1
     assert f"{run} cannot be resumed: it has {has}; " in output[0]
-    assert told(agent.runs, run) == before
+    assert contents_of(agent.runs, run) == before
 
 
 def test_a_comparison_with_a_retired_mode_is_not_gone_on_with(agent: Zygote) -> None:

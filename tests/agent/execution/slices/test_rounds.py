@@ -97,11 +97,11 @@ class Watching:
     """Looks, before a round is put on the disk, which questions there are."""
 
     folder: Path
-    said: list[tuple[str, int, str]] = field(default_factory=list)
+    answers: list[tuple[str, int, str]] = field(default_factory=list)
     shown: list[dict[str, int]] = field(default_factory=list)  # bytes of each model's questions
 
     def __call__(self, model: str, r: int, digest: str) -> None:
-        self.said.append((model, r, digest))
+        self.answers.append((model, r, digest))
         files = (self.folder / FOLDER).glob("*-questions.bin")
         self.shown.append({path.name.partition("-")[0]: path.stat().st_size for path in files})
 
@@ -204,10 +204,10 @@ def test_the_losses_are_the_claims_at_the_same_positions_and_every_answer_is_com
         np.testing.assert_allclose(losses, np.take_along_axis(claimed, cut.ends, axis=1), atol=1e-5)
 
     names = ["baseline", "champion", "challenger"]
-    assert [(name, r) for name, r, _ in watching.said] == [(name, r) for r in range(R) for name in names]
-    for (_, r, _), shown in zip(watching.said, watching.shown, strict=True):
+    assert [(name, r) for name, r, _ in watching.answers] == [(name, r) for r in range(R) for name in names]
+    for (_, r, _), shown in zip(watching.answers, watching.shown, strict=True):
         assert shown == dict.fromkeys(names, n_bytes(cut, r + 1))
-    digests = {digest for _, r, digest in watching.said if r == 0}
+    digests = {digest for _, r, digest in watching.answers if r == 0}
     assert len(digests) == 1  # the same model three times
     assert not (tmp_path / FOLDER).exists()
 
@@ -218,7 +218,7 @@ def test_each_digest_is_that_of_the_answer_that_was_scored(ask: Ask, model: Make
     assert isinstance(found, Answered), found
     np.testing.assert_allclose(found.losses["challenger"], np.tile(UNIFORM, (R, 1)).T)
     expected = hashlib.sha256(bytes(4 * N * V)).hexdigest()
-    assert [digest for _, _, digest in watching.said] == [expected] * R
+    assert [digest for _, _, digest in watching.answers] == [expected] * R
 
 
 def test_after_a_kill_only_the_rounds_are_asked_that_were_not_answered(
@@ -302,7 +302,7 @@ def test_who_does_not_answer_what_it_was_shown_is_shown_no_more(
     found = ask(hostile(model, code), commit=watching, limits=SHORT)
     assert isinstance(found, Burned)
     assert (found.model, found.reason) == ("challenger", reason)
-    assert (watching.said, found.jobs[0]["stopped_by"]) == ([], "caller")
+    assert (watching.answers, found.jobs[0]["stopped_by"]) == ([], "caller")
 
 
 @pytest.mark.parametrize(
@@ -390,7 +390,7 @@ def test_a_commit_that_fails_shows_nobody_more(ask: Ask, model: Make, cut: Cut, 
 
     with pytest.raises(OSError, match="no space left"):
         ask(model("baseline"), model("challenger"), commit=commit)
-    assert watching.said[-1][:2] == ("challenger", 1)
+    assert watching.answers[-1][:2] == ("challenger", 1)
     assert watching.shown[-1] == dict.fromkeys(("baseline", "challenger"), n_bytes(cut, 2))
 
 

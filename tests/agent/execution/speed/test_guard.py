@@ -112,7 +112,7 @@ def opened(open_run: OpenRunWith, tmp_path: Path) -> OpenRunWith:
         canary = SpeedProbe(task, machine, tmp_path / "canary", label="r", on_gpu=False, passed_on={})
         more = {"rule": KeepRule("any"), "probe": canary, "scorer": PrintedScorer(task.metric), "corpus": None, **more}
         run = open_run(Gains(*gains), trials=len(gains) + 1, task=task, box=machine, **more)
-        calls = run.observer.told  # type: ignore[attr-defined]
+        calls = run.observer.calls  # type: ignore[attr-defined]
         run.clock = replace(run.clock, sleep=lambda seconds: calls.append(("sleep", int(seconds))))
         return run
 
@@ -171,7 +171,7 @@ def test_a_machine_at_half_speed_voids_the_trial_and_it_runs_again(opened: OpenR
     assert (trial.val_loss, trial.kept, trial.proposal.title) == (2.7, True, "GAIN 0.3")
     assert [void.trained for void in trial.voids] == [True, False, False, False]
     assert "50.0% of its speed" in trial.voids[0].reason
-    assert [call for call in run.observer.told if call[0] == "sleep"] == [("sleep", s) for s in (10, 20, 40)]  # type: ignore[attr-defined]
+    assert [call for call in run.observer.calls if call[0] == "sleep"] == [("sleep", s) for s in (10, 20, 40)]  # type: ignore[attr-defined]
     assert "[1 void]" in shown(trial, run)
 
 

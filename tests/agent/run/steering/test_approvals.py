@@ -82,7 +82,7 @@ def test_what_is_approved_runs_and_what_is_refused_ends_without_a_training(
     assert Ledger.of([two]).train_seconds == Ledger.of([two]).device_seconds == 0
     of_two = [event["event"] for event in events_of(paths.journal) if event.get("number") == 2]
     assert of_two == ["trial_started", "trial_approval", "trial_finished"]
-    calls = made.run.observer.told  # type: ignore[attr-defined]
+    calls = made.run.observer.calls  # type: ignore[attr-defined]
     assert [number for what, number in calls if what == "waits"] == [1, 2, 3]
     assert not list(Inbox(paths.inbox).messages(APPROVAL))
     assert sorted(made.run.records.repo.tags("r")) == [0, 1, 2, 3]

@@ -93,7 +93,7 @@ def test_a_message_is_in_the_next_prompt_and_journaled_before_it(opened: OpenRun
     history = read_history(run.paths.journal)
     assert [(message.number, message.id == first) for message in history.run_events.messages] == [(1, True), (2, False)]
     assert [trial.proposal.n_messages for trial in history.trials] == [0, 1, 2, 2]
-    assert run.observer.told.count(("recorded", 1)) == 1  # type: ignore[attr-defined]
+    assert run.observer.calls.count(("recorded", 1)) == 1  # type: ignore[attr-defined]
 
 
 def test_who_asks_no_model_reads_nothing(opened: OpenRunWith, inbox: Inbox) -> None:
