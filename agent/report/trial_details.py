@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 
+from agent.edits.assignments import all_constants
 from agent.execution.speed.drift import SpeedReference
 from agent.llm.recorded_calls import Call, read_calls
 from agent.report.slices import published, result_words
@@ -11,6 +12,7 @@ from agent.report.trial_table import OVER_BUDGET, paint, purpose, verdict
 from agent.store.stored_run import StoredRun
 from agent.task.score_kinds import find_score_kind, is_self_reported
 from agent.text import inert, local_time, one_line, plural, read_tail
+from agent.trials.hybrid.turn_shares import tuned_by
 from agent.trials.metric import Metric
 from agent.trials.trial import Outcome, Status, Trial
 
@@ -53,10 +55,8 @@ def facts(stored: StoredRun, trial: Trial) -> list[tuple[str, str]]:
     before = stored.history.incumbent_before(trial.number)
     if before is not None and before.number != trial.parent:
         is_tip = stored.history.commit_parent(trial) == before.number
-        rows.insert(
-            6 if proposal.turn is not None else 5,
-            ("compared with", f"trial {before.number}, then the incumbent{' and the tip of the branch' * is_tip}"),
-        )
+        words = f"trial {before.number}, then the incumbent{' and the tip of the branch' * is_tip}"
+        rows.insert(6 if proposal.turn is not None else 5, ("compared with", words))
     rows += [("model", proposal.offer.in_full)] if proposal.offer is not None else []
     if proposal.note:
         rows.append(("edit", one_line(proposal.note)))
@@ -107,11 +107,8 @@ def _added_lines(stored: StoredRun, trial: Trial) -> Iterator[tuple[str, str]]:
     added = stored.added_lines.get(trial.number)
     if added is not None and added.again:
         word = "trials" if len(added.had_by) > 1 else "trial"
-        had_by = f"{word} {', '.join(map(str, added.had_by))}"
-        yield (
-            "re-introduced",
-            f"{len(added.again)} of {plural(added.n_lines, 'added line')} had been in rejected {had_by}",
-        )
+        lines = f"{len(added.again)} of {plural(added.n_lines, 'added line')}"
+        yield "re-introduced", f"{lines} had been in rejected {word} {', '.join(map(str, added.had_by))}"
 
 
 def _times(trial: Trial) -> str:
@@ -228,13 +225,19 @@ def evidence(trial: Trial) -> list[tuple[str, str]]:
 
 
 def changed(stored: StoredRun, trial: Trial) -> list[tuple[str, str, str]]:
-    """Return the parameters that differ from the parent's: name, the parent's value, the trial's."""
-    if trial.parent is None or not trial.proposal.params:
+    """Return the parameters that differ from the parent's: name, the parent's value, the trial's.
+
+    Of a trial that tunes a script, these are all constants of both scripts, not only the names of the task's space.
+    """
+    if trial.parent is None:
         return []
-    before = stored.trial(trial.parent).proposal.params or {}
+    before, after = stored.trial(trial.parent).proposal.params or {}, trial.proposal.params or {}
+    if tuned_by(trial) is not None and trial.parent in stored.hashes:
+        before, after = (all_constants(stored.script(n), any_case=True) for n in (trial.parent, trial.number))
+        after = {name: value for name, value in after.items() if name in before}
     return [
         (one_line(name), one_line(str(before.get(name))), one_line(str(value)))
-        for name, value in trial.proposal.params.items()
+        for name, value in after.items()
         if before.get(name) != value
     ]
 
@@ -258,7 +261,7 @@ def _style(line: str) -> str:
 
 
 def _parameters(stored: StoredRun, trial: Trial) -> str:
-    if trial.parent is None or not trial.proposal.params:
+    if trial.parent is None or not (trial.proposal.params or tuned_by(trial) is not None):
         return ""
     rows = [f"{name} {before} → {after}" for name, before, after in changed(stored, trial)]
     return _listed("changed parameters", rows or ["none"])

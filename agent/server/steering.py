@@ -50,7 +50,8 @@ def say(stored: StoredRun, text: str, resume: str) -> SentRequest:
     pid = holder(stored.paths)
     when = "before the next proposal" if pid is not None else f"once `{resume}` proposes again"
     if has_model:
-        words = f"{run_id}: the model reads it {when}"
+        words = f"{run_id}: the model reads it with its next proposal"
+        words += "" if pid is not None else f", once `{resume}` continues the run"
     elif has_clients:
         words = f"{run_id}: clients read it with their next `agent brief`, and with each verdict"
     else:

@@ -1,6 +1,7 @@
-"""What the commands print with `--json` about a run of mode centaur-code, and about a run of another mode."""
+"""What commands print about a run of mode centaur-code: the parts of each kind of turn, and what numbers changed."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -39,3 +40,21 @@ def test_a_run_of_another_mode_has_none(warm: Zygote, tmp_path: Path) -> None:
     here = warm.within(tmp_path)
     other = printed(here, "run", "--task", str(INSTANT), "--mode", "random", "--trials", "2", "--name", "other")
     assert other["turns"] == []
+
+
+@pytest.mark.slow
+def test_show_lists_the_constants_that_a_tuning_trial_changed(warm: Zygote, tmp_path: Path) -> None:
+    """They are those in its title, which its parent's script has; the task's space, if any, has only some of them."""
+    here, task = warm.within(tmp_path), tmp_path / "plain"
+    task.mkdir()
+    toml = (INSTANT / "task.toml").read_text()
+    (task / "task.toml").write_text(toml[: toml.index("[space]")])
+    (task / "train.py").write_text((INSTANT / "train.py").read_text())
+    model = ["--model", replies(here.folder), "--name", "r"]
+    printed(here, "run", "--task", str(task), "--mode", "centaur-code", *model, "--trials", "4")
+    first = printed(here, "show", "r/2")
+    assert (first["origin"], first["params"]) == ("searcher", None)
+    assert here.agent("show", "r/2") == 0
+    changed = re.findall(r"^  (\w+) .* → ", here.said, re.MULTILINE)
+    assert changed
+    assert set(changed) == set(re.findall(r"(\w+) \S+→", first["title"])) - {"EXTRA_0"}
