@@ -32,8 +32,8 @@ function slurm_job_modify(description, record, partitions, user)
 end
 """
 """Lets the controller refuse jobs as the limits of an account do, which would need a database."""
-INVALID_ACCOUNT, VIOLATES_POLICY = 2045, 2050
-"""Errors of the controller, by their numbers in slurm_errno.h."""
+QUEUE_FULL, INVALID_ACCOUNT, VIOLATES_POLICY = 2007, 2045, 2050
+"""Errors of the controller, by their numbers in slurm_errno.h. With the first one, sbatch tries again for 120 s."""
 OWN_DEVICES = """
 mount --rbind /dev "$ALL"
 mount -t tmpfs -o mode=755 tmpfs /dev

@@ -16,7 +16,7 @@ import pytest
 from agent.store.paths import RunsFolder
 from tests.contracts.sandbox_contract import wait_until
 from tests.on_cluster import OnCluster, as_at_home, patient_bundled_task
-from tests.slurm_cluster import SlurmCluster, slurm_cluster
+from tests.slurm_cluster import QUEUE_FULL, SlurmCluster, slurm_cluster
 
 BIGRAM = Path(__file__).parent / "tasks" / "bigram_plain"
 INSTANT = BIGRAM.parent / "instant"
@@ -135,6 +135,25 @@ def test_an_interrupt_cancels_the_jobs_of_a_run(on: OnCluster, cluster: SlurmClu
     resumed = on.completed("resume", "r")
     assert resumed.returncode == 0, resumed.stderr
     assert len(on.trials("r")) == 2
+
+
+@pytest.mark.slow
+def test_an_interrupt_while_the_queue_is_full_leaves_no_job(
+    on: OnCluster, cluster: SlurmCluster, tmp_path: Path
+) -> None:
+    cluster.refuse_jobs(QUEUE_FULL, "too many jobs")
+    running = on.start(
+        "run", "--task", str(INSTANT), "--mode", "random", "--trials", "2", "--on", "slurm", "--name", "r"
+    )
+    wait_until(lambda: running.poll() is not None or bool(list((tmp_path / "runs").glob("r/jobs/*/job.json"))))
+    assert running.poll() is None, on.said
+    running.send_signal(signal.SIGINT)
+    assert running.wait() == 130, on.said
+    cluster.accept_jobs()
+    assert cluster.waiting() == cluster.busy() == []
+    assert not (tmp_path / "runs/r/jobs").exists()
+    resumed = on.completed("resume", "r")
+    assert resumed.returncode == 0, resumed.stderr
 
 
 @pytest.mark.slow

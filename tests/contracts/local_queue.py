@@ -4,7 +4,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from agent.execution.placement.job_queue import JobNeeds, QueueState, QueueUnreachableError
@@ -26,7 +26,7 @@ class LocalQueue:
     def check(self, needs: JobNeeds) -> None:
         """Accept everything."""
 
-    def submit(self, name: str, folder: Path, needs: JobNeeds) -> None:
+    def submit(self, name: str, folder: Path, needs: JobNeeds, is_to_stop: Callable[[], bool]) -> None:
         self._reached()
         if "local" in needs.avoided:
             raise SandboxError("Requested node configuration is not available")

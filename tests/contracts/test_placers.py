@@ -18,7 +18,7 @@ from agent.execution.placement.on_ray.ray_queue import Ray
 from agent.execution.placement.placed_job import Timeouts
 from agent.execution.placement.placing import PlacingSandbox
 from agent.execution.placement.queue_waits import read_waits
-from agent.execution.placement.slurm import Slurm
+from agent.execution.placement.slurm import _REMEDY, Slurm
 from agent.task.cluster_table import ClusterSpec
 from sandbox.bubblewrap.bubblewrap_sandbox import BubblewrapSandbox
 from sandbox.errors import JobLostError, NodeFailedError, SandboxError
@@ -339,12 +339,42 @@ class TestSlurm(PlacerContract, LosesNodes):
         assert len([line for line in lines if "the partition is down" in line]) == 1, lines
         assert read_waits(tmp_path / "jobs") == {}
 
+    @pytest.mark.parametrize("how", ["drained", "down"])
+    def test_a_job_that_waits_for_nodes_out_of_service_says_which_and_how_to_go_on(
+        self, placer: Sandbox, cluster: SlurmCluster, said: list[str], tmp_path: Path, how: str
+    ) -> None:
+        if how == "drained":
+            cluster.close_nodes()
+        else:
+            for node in cluster.nodes:
+                cluster.lose_node(node)
+            wait_until(lambda: all(state.startswith("down") for state in cluster.states().values()))
+        try:
+            running = Running(placer, {"job": job_in(tmp_path, "pass")})
+            expected = {
+                "drained": "out of service: 4 drained (test)",
+                "down": "out of service: 4 down (Not responding)",
+            }[how]
+            wait_until(lambda: bool(said) or not running.alive())
+            assert said[0].startswith("RUN/0007/train waits in the cluster's queue: ")
+            assert " down, drained or reserved" in said[0]
+            assert said[0].endswith(f"; {expected}; {_REMEDY}")
+            assert read_waits(tmp_path / "jobs")["RUN/0007/train"].endswith(f"; {expected}")
+        finally:
+            if how == "drained":
+                cluster.open_nodes()
+            else:
+                for node in cluster.nodes:
+                    cluster.start_node(node)
+        running.join("job")
+        assert running.executions["job"].exit_code == 0
+
     def test_nodes_to_avoid_add_to_those_that_the_task_excludes(self, cluster: SlurmCluster, tmp_path: Path) -> None:
         request = JobRequest.of(job_in(tmp_path, "pass"), InnerSandbox(), needs_gpu=False)
         folder = JobFolder(tmp_path / f"RUN-0007-train.a1.{request.token[:8]}")
         folder.create(request)
         queue = Slurm(ClusterSpec(sbatch=("--exclude=n[1-2]",)))
-        queue.submit(folder.path.name, folder.path, JobNeeds(1, 500, 0, 600.0, avoided=("n3",)))
+        queue.submit(folder.path.name, folder.path, JobNeeds(1, 500, 0, 600.0, avoided=("n3",)), lambda: False)
         wait_until(lambda: folder.result(request.token) is not None)
         started = folder.started()
         assert started is not None

@@ -1,6 +1,6 @@
 """The protocol of a cluster's job queue, as far as it is needed to place jobs on nodes."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -51,6 +51,7 @@ class QueueState:
     word: str  # the cluster's own
     node: str = ""  # empty: none yet
     why_waiting: str = ""  # why it has no node yet, "no node is free (Resources)"; empty: it has one, or nobody knows
+    remedy: str = ""  # what a person can do about that; empty: wait
 
 
 class JobQueue(Protocol):
@@ -65,11 +66,14 @@ class JobQueue(Protocol):
         """Return if the cluster would accept such a job. Raises SandboxError, with the remedy, if not."""
         ...
 
-    def submit(self, name: str, folder: Path, needs: JobNeeds) -> None:
+    def submit(self, name: str, folder: Path, needs: JobNeeds, is_to_stop: Callable[[], bool]) -> None:
         """Submit the job of a folder (sandbox.node), to be started at most once.
 
+        Args:
+            is_to_stop: returns whether to give up, which is called every now and then.
+
         Raises:
-            QueueUnreachableError: it may be submitted or not.
+            QueueUnreachableError: it may be submitted or not, also because it was given up.
             QueueBusyError: the cluster takes no further job at present.
             SandboxError: the cluster refuses it for good; the message has the remedy.
         """

@@ -92,9 +92,9 @@ class PlacedJob:
         Raises:
             SandboxError: the cluster refuses it for good.
         """
-        while True:
+        while not self._is_to_stop():
             try:
-                self._queue.submit(self._name, self._folder.path, needs)
+                self._queue.submit(self._name, self._folder.path, needs, self._is_to_stop)
             except QueueUnreachableError:
                 self._known_at = time.monotonic()
                 if self.is_known():
@@ -188,7 +188,7 @@ class PlacedJob:
         if self._started is not None or state is None or not state.why_waiting:
             self._waits.end(self._job.label)
         elif now - self._known_at > self._timeouts.wait:
-            self._waits.begin(self._job.label, f"in the cluster's queue: {state.why_waiting}")
+            self._waits.begin(self._job.label, f"in the cluster's queue: {state.why_waiting}", state.remedy)
 
     def _has_started(self) -> Started | None:
         self._started = self._started or self._folder.started()

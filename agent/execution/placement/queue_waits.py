@@ -26,8 +26,11 @@ class QueueWaits:
         self._why: dict[str, str] = {}  # by label
         self._shown: set[str] = set()
 
-    def begin(self, label: str, why: str) -> None:
-        """Record that a job waits, such as "in the cluster's queue: no node is free (Resources)"."""
+    def begin(self, label: str, why: str, remedy: str = "") -> None:
+        """Record that a job waits, such as "in the cluster's queue: no node is free (Resources)".
+
+        `remedy`: what a person can do; empty: wait.
+        """
         why = one_line(why)
         kind = why.partition(",")[0]  # Slurm may list nodes after it, which change all the time
         with self._lock:
@@ -37,7 +40,7 @@ class QueueWaits:
                 self._why[label] = why
                 self._write()
         if is_new:
-            self._say(f"{label} waits {why}")
+            self._say(f"{label} waits {why}{f'; {remedy}' if remedy else ''}")
 
     def end(self, label: str) -> None:
         """Record that a job waits no longer, if it did."""

@@ -6,7 +6,8 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from agent.extras import require_extra
 from agent.task.cluster_table import ClusterSpec
 from agent.text import one_line
 from sandbox.errors import SandboxError, SandboxUnavailableError
+from sandbox.job import POLL_SECONDS
 
 EXTRA = "ray"
 _START_SECONDS = 120.0  # for the driver to connect
@@ -57,10 +59,10 @@ class Ray:
         """Return if a node has what such a job needs. Raises SandboxError, with the remedy, if not."""
         self._ask("check", wanted=self._wanted(needs))
 
-    def submit(self, name: str, folder: Path, needs: JobNeeds) -> None:
+    def submit(self, name: str, folder: Path, needs: JobNeeds, is_to_stop: Callable[[], bool]) -> None:
         """Submit the job of a folder, and send its files. Raises as `JobQueue.submit` does."""
         details = {"wanted": self._wanted(needs), "shared": self.spec.shared, "avoided": needs.avoided}
-        self._ask("submit", _SUBMIT_SECONDS, name=name, folder=str(folder), **details)
+        self._ask("submit", _SUBMIT_SECONDS, is_to_stop, name=name, folder=str(folder), **details)
 
     def states(self) -> Mapping[str, QueueState]:
         """Return the state of each job of this program, by name. Raises QueueUnreachableError."""
@@ -92,8 +94,14 @@ class Ray:
         gpus = {"GPU": float(needs.gpus)} if needs.gpus else {}
         return {"CPU": float(needs.cpus), "memory": needs.memory_mb * 2.0**20, **gpus, **self.spec.resources}
 
-    def _ask(self, what: str, seconds: float = _ANSWER_SECONDS, **details: object) -> dict[str, Any]:
-        """Return the driver's answer. Starts another driver if the last one has ended.
+    def _ask(
+        self,
+        what: str,
+        seconds: float = _ANSWER_SECONDS,
+        is_to_stop: Callable[[], bool] = lambda: False,
+        **details: object,
+    ) -> dict[str, Any]:
+        """Return the driver's answer, for which it waits until `is_to_stop`. Starts another driver if one has ended.
 
         Raises:
             QueueUnreachableError: there is no answer; whether the request was carried out is unknown.
@@ -107,7 +115,7 @@ class Ray:
             driver = self._driver
         if driver.refused is not None:
             raise QueueUnreachableError(driver.refused)
-        answer = driver.ask(what, seconds, details)
+        answer = driver.ask(what, seconds, is_to_stop, details)
         if (why := answer.get("unreachable")) is not None:
             raise QueueUnreachableError(why)
         if (why := answer.get("refused")) is not None:
@@ -133,13 +141,14 @@ class _Driver:
             encoding="utf-8",
             start_new_session=True,  # a Ctrl-C is for the run, which then ends its jobs
         )
+        self._expected = {0}
         self._answers: dict[int, dict[str, Any]] = {}
         self._next = 1
         self._changed = threading.Condition()
         self._has_ended = False
         threading.Thread(target=self._read, name="ray-driver", daemon=True).start()
         try:
-            self.refused = self._answer(0, _START_SECONDS).get("refused")
+            self.refused = self._answer(0, _START_SECONDS, lambda: False).get("refused")
         except QueueUnreachableError as error:
             self.refused = str(error)
         if self.refused is not None:
@@ -148,17 +157,20 @@ class _Driver:
     def is_running(self) -> bool:
         return not self._has_ended and self.refused is None
 
-    def ask(self, what: str, seconds: float, details: Mapping[str, object]) -> dict[str, Any]:
-        """Return the answer to a request. Raises QueueUnreachableError if none comes."""
+    def ask(
+        self, what: str, seconds: float, is_to_stop: Callable[[], bool], details: Mapping[str, object]
+    ) -> dict[str, Any]:
+        """Return the answer. Raises QueueUnreachableError if none comes in time and before `is_to_stop`."""
         with self._changed:
             number, self._next = self._next, self._next + 1
+            self._expected.add(number)
             assert self._process.stdin is not None
             try:
                 self._process.stdin.write(json.dumps({"id": number, "do": what, **details}) + "\n")
                 self._process.stdin.flush()
             except (OSError, ValueError) as error:
                 raise QueueUnreachableError("its driver has ended") from error
-        return self._answer(number, seconds)
+        return self._answer(number, seconds, is_to_stop)
 
     def close(self) -> None:
         """End the process: at the end of its input it does so by itself."""
@@ -172,14 +184,23 @@ class _Driver:
             self._process.wait()
         self._stderr.close()
 
-    def _answer(self, number: int, seconds: float) -> dict[str, Any]:
-        with self._changed:
-            self._changed.wait_for(lambda: number in self._answers or self._has_ended, timeout=seconds)
-            if number in self._answers:
-                return self._answers.pop(number)
-        if self._has_ended:
-            raise QueueUnreachableError(f"its driver has ended: {self._end_of_stderr()}")
-        raise QueueUnreachableError(f"its driver did not answer within {seconds:g} s")
+    def _answer(self, number: int, seconds: float, is_to_stop: Callable[[], bool]) -> dict[str, Any]:
+        deadline = time.monotonic() + seconds
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: number in self._answers or self._has_ended, timeout=POLL_SECONDS)
+                if number in self._answers:
+                    return self._answers.pop(number)
+            if self._has_ended:
+                raise QueueUnreachableError(f"its driver has ended: {self._end_of_stderr()}")
+            if (is_given_up := is_to_stop()) or time.monotonic() > deadline:
+                with self._changed:
+                    self._expected.discard(number)
+                    self._answers.pop(number, None)
+                why = (
+                    "the submission was given up" if is_given_up else f"its driver did not answer within {seconds:g} s"
+                )
+                raise QueueUnreachableError(why)
 
     def _end_of_stderr(self) -> str:
         try:
@@ -194,8 +215,10 @@ class _Driver:
         for line in self._process.stdout:
             answer = json.loads(line)
             with self._changed:
-                self._answers[answer.pop("id")] = answer
-                self._changed.notify_all()
+                if (number := answer.pop("id")) in self._expected:
+                    self._expected.discard(number)
+                    self._answers[number] = answer
+                    self._changed.notify_all()
         with self._changed:
             self._has_ended = True
             self._changed.notify_all()
