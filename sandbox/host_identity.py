@@ -58,9 +58,13 @@ def is_alive_here(owner: str) -> bool:
     return start_ticks(int(named["pid"])) == int(named["ticks"])
 
 
+def boot_id() -> str:
+    """Return a name of the time since the last start of this machine: 32 hexadecimal digits."""
+    return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="utf-8").strip().replace("-", "")
+
+
 def _space() -> str:
-    boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="utf-8").strip().replace("-", "")
-    return f"{boot}-{os.stat('/proc/self/ns/pid').st_ino}"
+    return f"{boot_id()}-{os.stat('/proc/self/ns/pid').st_ino}"
 
 
 def start_ticks(pid: int) -> int | None:

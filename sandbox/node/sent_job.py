@@ -7,6 +7,7 @@ caller would see in a shared folder: that the job started, what it prints, and f
 import mmap
 import os
 import shutil
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -48,7 +49,7 @@ class SentResult:
     """How a job ended. The files that it wrote follow, each in `n_pieces` pieces."""
 
     result: JobResult
-    started: Started | None
+    started: Started | None  # also of a job that could not be started there
     printed: Mapping[str, bytes]
     sizes: Mapping[str, int]  # of the files that it wrote, bytes
 
@@ -64,16 +65,14 @@ def run_sent_job(
     """Run a job on this node, called `node`; return how it ended, and the pieces of the files that it wrote.
 
     Args:
-        fetch: returns the bytes of a snapshot.
+        fetch: returns the bytes of a snapshot. Raises an OSError without a number if they do not come.
         report: sends progress to the caller, and returns whether the job must stop.
     """
     try:
         kept = SnapshotCache.of_node()
         own = kept.new_folder()
-    except SandboxError as error:
-        return _without_start(JobResult(failed=str(error)))
-    except OSError as error:
-        return _without_start(JobResult(lost=f"this node has no room for its files: {error}"))
+    except (SandboxError, OSError) as error:
+        return _without_start(node, error)
     try:
         with ExitStack() as held:
             try:
@@ -84,10 +83,8 @@ def run_sent_job(
                 request = replace(sent.request, job=replace(sent.request.job, mounts=mounts))
                 folder = JobFolder(own / sent.name)
                 folder.create(request)
-            except SandboxError as error:
-                return _without_start(JobResult(failed=str(error)))
-            except OSError as error:
-                return _without_start(JobResult(lost=f"its files did not reach the node: {error}"))
+            except (SandboxError, OSError) as error:
+                return _without_start(node, error)
             with _reported(sent.name, folder, report):
                 run_on_node(folder.path, node)
             result = folder.result(request.token) or JobResult(lost="it was asked to end before it started")
@@ -101,8 +98,15 @@ def run_sent_job(
         kept.sweep()
 
 
-def _without_start(result: JobResult) -> tuple[SentResult, list[memoryview]]:
-    return SentResult(result, None, {}, {}), []
+def _without_start(node: str, error: SandboxError | OSError) -> tuple[SentResult, list[memoryview]]:
+    """Return the result of a job that could not be started: it fails by its node, or by the way to it."""
+    if isinstance(error, SandboxError):
+        result = JobResult(failed=str(error))
+    elif error.errno is None:  # of `fetch`
+        result = JobResult(lost=f"its files did not reach the node: {error}")
+    else:
+        result = JobResult(failed=f"cannot write its files: {error}; make room in {tempfile.gettempdir()} there")
+    return SentResult(result, Started(node, "", time.time()), {}, {}), []
 
 
 def _pieces(path: Path, n: int) -> Iterator[memoryview]:

@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import platform
 import shutil
 import stat
 import tempfile
@@ -10,7 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from sandbox.errors import SandboxError
-from sandbox.host_identity import folders_of_dead_processes, own_folder
+from sandbox.host_identity import boot_id, folders_of_dead_processes, own_folder
 from sandbox.node.snapshot import FileSnapshot, unpack
 
 _JOB = "job-"
@@ -19,19 +20,27 @@ _MOST_KEPT = 8
 
 
 class SnapshotCache:
-    """A folder of a node with the content of snapshots, each named by its digest.
+    """A folder of a node with the content of snapshots, each named DIGEST-BOOT.
 
-    A lock on the file DIGEST.lock, which ends with the process that holds it, keeps a snapshot from being removed.
+    A lock on the file DIGEST-BOOT.lock, which ends with the process that holds it, keeps a snapshot from being removed.
+    A snapshot from before a reboot is not used, since a power failure may have cost it bytes that were not on the disk.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, boot: str | None = None) -> None:
+        """`boot`: a name of the time since the last start of this machine; by default its own."""
         self._root = root
+        self._boot = boot or boot_id()
 
     @classmethod
     def of_node(cls) -> "SnapshotCache":
-        """Return the folder of this user on this node. Raises SandboxError if another user owns it."""
-        root = Path(tempfile.gettempdir(), f"autocentaur-node-{os.geteuid()}")
-        root.mkdir(mode=0o700, exist_ok=True)
+        """Return the folder of this user on this node. Nodes may share a folder for temporary files.
+
+        Raises:
+            SandboxError: another user owns it, or it is none.
+        """
+        root = Path(tempfile.gettempdir(), f"autocentaur-node-{os.geteuid()}-{platform.node()}")
+        with suppress(FileExistsError):
+            root.mkdir(mode=0o700)
         found = root.lstat()
         if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o077:
             raise SandboxError(f"{root} is not a folder of this user alone; remove it")
@@ -48,31 +57,31 @@ class SnapshotCache:
         Args:
             fetch: returns its bytes; called if they are not here yet.
         """
-        place = self._root / snapshot.digest
-        fd = self._locked(snapshot.digest)
-        try:
-            while not place.exists():
-                fcntl.flock(fd, fcntl.LOCK_EX)
+        place = self._root / f"{snapshot.digest}-{self._boot}"
+        while True:
+            with self._lock(place, fcntl.LOCK_SH):
+                if place.exists():
+                    yield place
+                    return
+            with self._lock(place, fcntl.LOCK_EX):  # not the same one: a lock that changes its kind is free meanwhile
                 if not place.exists():
-                    part = self._root / f"{snapshot.digest}.part"
+                    part = place.with_suffix(".part")
                     _remove(part)
                     unpack(snapshot.entries, fetch(snapshot), part)
                     part.rename(place)
-                fcntl.flock(fd, fcntl.LOCK_SH)
-            os.utime(self._root / f"{snapshot.digest}.lock")
-            yield place
-        finally:
-            os.close(fd)
 
     def sweep(self) -> None:
-        """Remove unused snapshots except the most recent ones, and the folders of killed jobs."""
+        """Remove folders of killed jobs, and unused snapshots: all but the most recent ones since the last reboot."""
         for folder in folders_of_dead_processes(_JOB, self._root):
             shutil.rmtree(folder, ignore_errors=True)
         locks = []
         for path in self._root.glob("*.lock"):
             with suppress(OSError):
-                locks.append((path.stat().st_mtime_ns, path))
-        for _, path in sorted(locks, reverse=True)[_MOST_KEPT:]:
+                locks.append((path.stem.endswith(f"-{self._boot}"), path.stat().st_mtime_ns, path))
+        locks.sort(reverse=True)
+        for number, (is_current, _, path) in enumerate(locks):
+            if is_current and number < _MOST_KEPT:
+                continue
             with suppress(OSError):
                 fd = os.open(path, os.O_RDWR)
                 try:
@@ -83,16 +92,22 @@ class SnapshotCache:
                 finally:
                     os.close(fd)
 
-    def _locked(self, digest: str) -> int:
-        """Return the descriptor of a snapshot's lock file, with a shared lock."""
-        path = self._root / f"{digest}.lock"
-        while True:
+    @contextmanager
+    def _lock(self, place: Path, kind: int) -> Iterator[None]:
+        """Hold a lock of that kind on a snapshot; the time of the lock's file says when it was last taken."""
+        path = place.with_suffix(".lock")
+        is_held = False
+        while not is_held:
             fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-            fcntl.flock(fd, fcntl.LOCK_SH)
-            with suppress(FileNotFoundError):
-                if os.path.samestat(os.fstat(fd), path.stat()):  # it was not removed before we got the lock
-                    return fd
-            os.close(fd)
+            try:
+                fcntl.flock(fd, kind)
+                with suppress(FileNotFoundError):
+                    is_held = os.path.samestat(os.fstat(fd), path.stat())  # it was not removed before we got the lock
+                if is_held:
+                    os.utime(fd)
+                    yield
+            finally:
+                os.close(fd)
 
 
 def _remove(path: Path) -> None:

@@ -1,15 +1,23 @@
 """Files that are sent to a node arrive as they were, once, and do not fill its disk."""
 
+import errno
+import fcntl
 import os
+import platform
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from sandbox.errors import SandboxError
+from sandbox.host_identity import boot_id
+from sandbox.job import Job, Limits, Mount
+from sandbox.node.job_folder import InnerSandbox, JobRequest
+from sandbox.node.sent_job import SentJob, run_sent_job
 from sandbox.node.snapshot import FileSnapshot, contents, digest_of, listed, unpack
 from sandbox.node.snapshot_cache import SnapshotCache
 
@@ -142,3 +150,100 @@ def test_what_a_killed_job_left_on_a_node_is_removed(tmp_path: Path) -> None:
     assert left.is_dir()
     kept.sweep()
     assert (left.exists(), own.is_dir()) == (False, True)
+
+
+def test_a_snapshot_from_before_a_reboot_is_sent_again(tmp_path: Path) -> None:
+    (tmp_path / "kept").mkdir()
+    (tmp_path / "file").write_text("whole")
+    snapshot = snapshot_of(tmp_path / "file")
+    with SnapshotCache(tmp_path / "kept", "before").held(snapshot, lambda each: each.pieces) as place:
+        place.write_text("")  # its bytes were not on the disk when the power failed
+    after = SnapshotCache(tmp_path / "kept", "after")
+    with after.held(snapshot, lambda each: each.pieces) as place:
+        assert place.read_text() == "whole"
+        after.sweep()
+        assert place.read_text() == "whole"
+    assert len(list((tmp_path / "kept").iterdir())) == 2
+
+
+def test_nodes_with_a_common_folder_for_temporary_files_keep_apart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    own = {}
+    for node in ("n1", "n2"):
+        monkeypatch.setattr(platform, "node", lambda node=node: node)
+        own[node] = SnapshotCache.of_node().new_folder()
+    of_another_boot = own["n1"].with_name(own["n1"].name.replace(boot_id(), "0" * 32))
+    own["n1"].rename(of_another_boot)  # as if it were another machine
+    SnapshotCache.of_node().sweep()
+    assert of_another_boot.exists()
+
+
+def test_a_folder_that_is_not_ours_alone_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    SnapshotCache.of_node()
+    (folder,) = tmp_path.iterdir()
+    folder.chmod(0o777)
+    with pytest.raises(SandboxError, match="is not a folder of this user alone; remove it"):
+        SnapshotCache.of_node()
+    folder.rmdir()
+    folder.write_text("a file in its place")
+    with pytest.raises(SandboxError, match="is not a folder of this user alone; remove it"):
+        SnapshotCache.of_node()
+    folder.unlink()
+    folder.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(SandboxError, match="is not a folder of this user alone; remove it"):
+        SnapshotCache.of_node()
+
+
+def test_a_snapshot_that_is_removed_while_its_lock_is_changed_is_sent_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "kept").mkdir()
+    (tmp_path / "file").write_text("whole")
+    snapshot = snapshot_of(tmp_path / "file")
+    kept = SnapshotCache(tmp_path / "kept")
+    real, sweeps = fcntl.flock, [True]
+
+    def flock(fd: int, kind: int) -> None:
+        """Let another process sweep before the first shared lock on a snapshot that is here."""
+        if kind == fcntl.LOCK_SH and sweeps and list((tmp_path / "kept").glob(f"{snapshot.digest[:8]}*[!kt]")):
+            sweeps.pop()
+            real(fd, fcntl.LOCK_UN)
+            with monkeypatch.context() as patch:
+                patch.setattr("sandbox.node.snapshot_cache._MOST_KEPT", 0)
+                kept.sweep()
+        real(fd, kind)
+
+    monkeypatch.setattr("sandbox.node.snapshot_cache.fcntl.flock", flock)
+    with kept.held(snapshot, lambda each: each.pieces) as place:
+        assert place.read_text() == "whole"
+    assert not sweeps
+    assert {path.suffix for path in (tmp_path / "kept").iterdir()} == {"", ".lock"}  # a later sweep finds it
+
+
+@pytest.mark.parametrize(
+    ("error", "failed", "lost"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), "No space left on device; make room in ", None),
+        (OSError("ObjectLostError: it is gone"), None, "its files did not reach the node: ObjectLostError: it is gone"),
+    ],
+)
+def test_a_node_without_room_is_named_with_the_remedy_and_a_broken_way_to_it_is_no_fault_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: OSError, failed: str | None, lost: str | None
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    (tmp_path / "data").write_text("x")
+    mounts = (Mount(tmp_path / "data", "/data"),)
+    job = Job(("true",), "RUN/1/train", Limits(60.0, 1.0), tmp_path / "log", tmp_path / "artifact", mounts=mounts)
+    request = JobRequest.of(job, InnerSandbox(), needs_gpu=False)
+
+    def fetch(snapshot: FileSnapshot) -> Iterator[bytes]:
+        raise error
+
+    sent = SentJob("job", request, (snapshot_of(tmp_path / "data"),))
+    found, pieces = run_sent_job(sent, "n1", fetch, lambda _progress: False)
+    assert found.started is not None
+    assert (found.started.node, pieces, found.result.lost) == ("n1", [], lost)
+    assert found.result.failed is None if failed is None else failed in str(found.result.failed)
