@@ -47,7 +47,7 @@ for line in sys.stdin:
         alive = len(status.active_nodes) + len(status.idle_nodes)
         print(json.dumps([waiting, used, alive]), flush=True)
         continue
-    os.environ[settings.pop("variable")] = settings["node_name"]
+    os.environ.update(settings.pop("variables"))
     try:
         cluster.add_node(wait=False, include_dashboard=False, include_log_monitor=False, **settings)
         print(json.dumps(cluster.address), flush=True)
@@ -142,11 +142,13 @@ class RayCluster:
                 if b"gcs_server" in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[0]:
                     os.kill(pid, signal.SIGKILL)
 
-    def start_node(self, node: str) -> None:
-        """Start a node, again if it was lost."""
+    def start_node(self, node: str, modules: Path | None = None) -> None:
+        """Start a node, again if it was lost; `modules`: a folder of modules that its processes import first."""
+        variables = {"PYTHONPATH": "" if modules is None else str(modules)}
         for _ in range(_TRIES):
             self.lose_node(node)
-            if self._is_started(node, {"num_cpus": 8, "num_gpus": self._n_gpus, "memory": 64 * 2**30}):
+            settings = {"num_cpus": 8, "num_gpus": self._n_gpus, "memory": 64 * 2**30, "variables": variables}
+            if self._is_started(node, settings):
                 return
         raise AssertionError((self.folder / "starter.out").read_text()[-2000:])
 
@@ -250,9 +252,11 @@ class RayCluster:
         variables = {"PATH": os.environ["PATH"], "HOME": folder, "TMPDIR": folder, "LANG": "C.UTF-8"}
         return {**variables, **_SETTINGS, _FOLDER: str(self.folder), _NODE: node}
 
-    def _is_started(self, name: str, settings: dict[str, object]) -> bool:
+    def _is_started(self, name: str, settings: dict[str, Any]) -> bool:
         """Start a node; return False if Ray has given it up."""
-        address = self._asked({**settings, "variable": _NODE, "node_name": name, "object_store_memory": _STORE_BYTES})
+        variables = {_NODE: name, **settings.pop("variables", {})}
+        more = {"variables": variables, "node_name": name, "object_store_memory": _STORE_BYTES}
+        address = self._asked({**settings, **more})
         self.address = address or self.address
         return address is not None
 

@@ -13,12 +13,13 @@ from pathlib import Path
 
 import pytest
 
+from agent import __version__
 from agent.execution.placement.on_ray.ray_queue import Ray
 from agent.execution.placement.placed_job import Timeouts
 from agent.execution.placement.placing import PlacingSandbox
 from agent.store.paths import RunsFolder
 from agent.task.cluster_table import ClusterSpec
-from sandbox.errors import JobLostError
+from sandbox.errors import JobLostError, NodeFailedError
 from sandbox.node.job_folder import InnerSandbox
 from tests.contracts.placer_contract import job_in
 from tests.contracts.sandbox_contract import Running, processes_with, wait_until
@@ -95,6 +96,39 @@ def test_a_job_on_a_node_that_hangs_before_the_job_starts_is_executed_on_another
             assert (execution.exit_code, execution.sandbox.rpartition(" ")[2]) == (0, other)
         assert [job.log.read_text() for job in jobs.values()] == ["up\n"] * len(jobs)
     cluster.start_node(hanging)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [('__version__ = "9.9"', "has autocentaur 9.9"), ("raise ImportError", "has no autocentaur in the Python of Ray")],
+)
+def test_a_node_with_another_version_costs_an_attempt_and_gets_no_further_job(
+    cluster: RayCluster, tmp_path: Path, source: str, words: str
+) -> None:
+    node, other = cluster.nodes
+    (tmp_path / "modules/agent").mkdir(parents=True)
+    (tmp_path / "modules/agent/__init__.py").write_text(source)
+    cluster.start_node(node, tmp_path / "modules")
+    cluster.close_nodes(other)
+    queue, said = Ray(ClusterSpec(), cluster.address), []
+    placer = PlacingSandbox(
+        queue, InnerSandbox(), tmp_path / "jobs", say=said.append, timeouts=Timeouts(0.5, grace=1.0)
+    )
+    with closing(placer):
+        try:
+            with pytest.raises(NodeFailedError) as raised:
+                placer.run(job_in(tmp_path, "pass"))
+        finally:
+            cluster.open_nodes()
+        assert raised.value.node == node
+        assert f"could not run on node {node}: node {node} {words}, and this run is of {__version__}" in str(
+            raised.value
+        )
+        assert f"pip install 'autocentaur[ray]=={__version__}'" in str(raised.value)
+        assert said == [f"no job of this run goes to node {node} for 30.0 min: a sandbox failed there"]
+        assert placer.run(job_in(tmp_path, "pass")).sandbox.rpartition(" ")[2] == other
+    cluster.start_node(node)
 
 
 @pytest.mark.long

@@ -88,7 +88,8 @@ class PlacingSandbox:
             with self._poller, self._placed(request, needs, job) as placed:
                 return placed.follow()
         except NodeFailedError as error:
-            self._avoid(error.node)
+            if error.node:
+                self._avoid(error.node)
             raise
 
     def close(self) -> None:

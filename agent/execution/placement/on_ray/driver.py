@@ -41,6 +41,8 @@ def main() -> None:
     def keep_mirroring() -> None:
         try:
             tasks.mirror()
+        except BaseException as error:  # noqa: BLE001  the run shows the end of what this program has printed
+            print(f"{type(error).__name__}: {error}", file=sys.stderr, flush=True)
         finally:
             os._exit(1)
 
@@ -68,9 +70,10 @@ def main() -> None:
         except Exception as error:  # noqa: BLE001  whatever Ray raises
             say(id=number, unreachable=f"{type(error).__name__}: {error}")
 
-    with ThreadPoolExecutor(16) as pool:
+    with ThreadPoolExecutor(16) as submissions, ThreadPoolExecutor(4) as others:
         for line in sys.stdin:
-            pool.submit(answer, json.loads(line))
+            request = json.loads(line)  # submissions read files for minutes, and must not hold up the others
+            (submissions if request["do"] == "submit" else others).submit(answer, request)
         threading.Timer(_CLOSE_SECONDS, os._exit, (0,)).start()
         with suppress(Exception):
             tasks.close()

@@ -2,6 +2,7 @@
 
 import os
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from typing import BinaryIO
@@ -21,6 +22,7 @@ class Mirror:
         self.is_alive = True
         self._request = request
         self._printed: dict[str, BinaryIO] = {}
+        self._has_result = False  # whether it has come, or comes at present
         self._lock = threading.Lock()
 
     @property
@@ -28,10 +30,15 @@ class Mirror:
         """The node of the job; empty: none yet, as far as is known."""
         return "" if self.started is None else self.started.node
 
-    def take(self, progress: Progress, node_id: str) -> None:
-        """Write what is new about the job into its folder, unless the folder was removed."""
+    def arrive(self, node_id: str) -> None:
+        """Record which node the job is on."""
+        self.node_id = self.node_id or node_id
+
+    def take(self, progress: Progress) -> None:
+        """Write what is new about the job into its folder, unless it has ended or the folder was removed."""
         with self._lock, suppress(OSError):
-            self.node_id = self.node_id or node_id
+            if self._has_result or not self.is_alive:
+                return  # the result has all of it
             self._start(progress.started)
             if progress.has_begun:
                 self.folder.begin()
@@ -41,38 +48,36 @@ class Mirror:
     def finish(self, sent: SentResult, pieces: Iterator[memoryview]) -> None:
         """Write all files and the result of the job into its folder. Raises OSError."""
         with self._lock:
-            try:
-                self._start(sent.started)
-                for name, data in sent.printed.items():
-                    self._append(name, 0, data)
-                written = [name for name in WRITTEN if name in sent.sizes]
-                for name in written:
-                    fd = os.open(self.folder.file(name), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-                    with open(fd, "wb") as file:
-                        for _ in range(n_pieces(self._request)):
-                            file.write(next(pieces))
-                self.folder.finish(self._request.token, sent.result)
-            except FileNotFoundError:  # the folder was removed
-                pass
-            self._end("COMPLETED")
+            self._has_result = True  # from here on, only this thread writes; pieces may be slow to come
+        try:
+            self._start(sent.started)
+            for name, data in sent.printed.items():
+                self._append(name, 0, data)
+            written = [name for name in WRITTEN if name in sent.sizes]
+            for name in written:
+                fd = os.open(self.folder.file(name), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+                with open(fd, "wb") as file:
+                    for _ in range(n_pieces(self._request)):
+                        file.write(next(pieces))
+            self.folder.finish(self._request.token, sent.result)
+        except FileNotFoundError:  # the folder was removed
+            pass
+        self.end("COMPLETED")
 
-    def fail(self, why: str) -> None:
-        """Record that the program on the node failed."""
-        with self._lock:
-            with suppress(FileNotFoundError):
-                self.folder.finish(self._request.token, JobResult(failed=why))
-            self._end("FAILED")
+    def fail(self, node: str, why: str) -> None:
+        """Record that the program on a node failed. Raises OSError."""
+        with self._lock, suppress(FileNotFoundError):
+            self._start(Started(node, "", time.time()) if node else None)
+            self.folder.finish(self._request.token, JobResult(failed=why))
+        self.end("FAILED")
 
     def end(self, word: str) -> None:
-        """Record that the job has ended without a result."""
+        """Record that the job has ended, without a result unless there is one."""
         with self._lock:
-            self._end(word)
-
-    def _end(self, word: str) -> None:
-        self.is_alive, self.word = False, word
-        for file in self._printed.values():
-            file.close()
-        self._printed.clear()
+            self.is_alive, self.word = False, word
+            for file in self._printed.values():
+                file.close()
+            self._printed.clear()
 
     def _start(self, started: Started | None) -> None:
         if started is None or self.started is not None:

@@ -1,42 +1,45 @@
-"""What runs on the nodes of Ray: the task of one job, and the actor through which jobs and driver exchange messages."""
+"""What runs on the nodes of Ray: the task of one job, and the actor through which jobs and driver exchange messages.
 
-from collections.abc import Iterator
+Ray gets the code of `Mailbox` and `run_job`, which name nothing of this program before the version is checked: a node
+that has another one, or none, can still say so.
+"""
+
+import pickle
+from collections.abc import Callable, Iterator
 from typing import Any
 
-from agent import __version__
-from sandbox.node.job_folder import JobResult
-from sandbox.node.sent_job import Progress, SentJob, SentResult, n_pieces, run_sent_job
+from sandbox.node.sent_job import Progress, SentJob, SentResult, run_sent_job
 from sandbox.node.snapshot import FileSnapshot
 
 _REPORT_SECONDS = 60.0
 
 
 class Mailbox:
-    """An actor beside the driver. Tasks post the progress of their jobs, and read whether they must stop."""
+    """An actor beside the driver. Tasks post what happens to their jobs, and read whether they must stop."""
 
     def __init__(self) -> None:
-        self._posted: list[tuple[str, Progress]] = []  # node and progress, until the driver confirms them
+        self._posted: list[tuple[str, str, bytes]] = []  # until the driver confirms them
         self._n_confirmed = 0
         self._stopping: frozenset[str] = frozenset()
         self._replaced: frozenset[str] = frozenset()
 
-    def arrive(self, node_id: str, task: str, job: str) -> bool:
+    def arrive(self, job: str, node_id: str, task: str) -> bool:
         """Record that a task has arrived at a node; return whether it may run its job, since no other replaced it."""
         if task in self._replaced:
             return False
-        self._posted.append((node_id, Progress(job, None)))
+        self._posted.append((job, node_id, b""))
         return True
 
-    def report(self, node_id: str, progress: Progress) -> bool:
-        """Post the progress of a job on a node; return whether the job must stop."""
-        if progress.started is not None or progress.has_begun or progress.printed:
-            self._posted.append((node_id, progress))
-        return progress.name in self._stopping
+    def report(self, job: str, node_id: str, progress: bytes) -> bool:
+        """Post the progress of a job on a node, pickled, or none; return whether the job must stop."""
+        if progress:
+            self._posted.append((job, node_id, progress))
+        return job in self._stopping
 
     def take(
         self, n_confirmed: int, stopping: frozenset[str], replaced: frozenset[str]
-    ) -> tuple[int, list[tuple[str, Progress]]]:
-        """Return how much was ever posted, and what of it was not confirmed yet.
+    ) -> tuple[int, list[tuple[str, str, bytes]]]:
+        """Return how much was ever posted, and what of it was not confirmed yet: jobs, nodes and progress.
 
         Args:
             n_confirmed: the number that the last answer received had.
@@ -48,28 +51,65 @@ class Mailbox:
         return n_confirmed + len(self._posted), self._posted
 
 
-def run_job(sent: SentJob, task: str, version: str, mailbox: Any, node_names: dict[str, str]) -> tuple[Any, ...]:
-    """Run a job, as the task of a worker; return its SentResult, and the pieces of the files that it wrote.
+def run_job(
+    *, box: list[Any], job: str, task: str, version: str, mailbox: Any, node_names: dict[str, str], n_returns: int
+) -> tuple[Any, ...]:
+    """Run a job, as the task of a worker; return how it ended, and the pieces of the files that it wrote.
+
+    The first value is a SentResult; or the name of this node, and why it cannot run the job; or None if the job was not
+    started because another task has replaced this one, or since the run does not answer.
 
     Args:
+        box: a reference to the SentJob.
+        job: its name.
         task: name of the task; a job has several if a node dies before it is known which of them has arrived.
         version: of the program that sent it.
         mailbox: handle of the Mailbox.
         node_names: by the ids of nodes.
+        n_returns: how many values are to be returned.
     """
-    import pickle
-
     import ray
 
-    n_empty = n_pieces(sent.request) * 2
     node_id = ray.get_runtime_context().get_node_id()
+
+    def asked(method: Any, *arguments: object) -> bool:
+        try:
+            answer: bool = ray.get(method.remote(job, node_id, *arguments), timeout=_REPORT_SECONDS)
+        except ray.exceptions.RayError as error:
+            raise ConnectionError(str(error)) from error
+        return answer
+
+    nothing = [None] * (n_returns - 1)
+    try:
+        if not asked(mailbox.arrive, task):
+            return (None, *nothing)
+    except ConnectionError:
+        return (None, *nothing)
     node = node_names.get(node_id, node_id[:8])
-    if version != __version__:
-        message = (
-            f"node {node} has autocentaur {__version__}, and this run is of {version}: install the same there, "
-            f"pip install autocentaur=={version}"
-        )
-        return (SentResult(JobResult(failed=message), None, {}, {}), *[None] * n_empty)
+    found = "has no autocentaur in the Python of Ray"
+    try:
+        from agent import __version__
+
+        found = f"has autocentaur {__version__}"
+        is_same = __version__ == version
+    except ImportError:
+        is_same = False
+    if not is_same:
+        remedy = f"install the same there, pip install 'autocentaur[ray]=={version}'"
+        return ((node, f"node {node} {found}, and this run is of {version}: {remedy}"), *nothing)
+    from agent.execution.placement.on_ray.node_task import run_in_box
+
+    first, pieces = run_in_box(box, node, lambda progress: asked(mailbox.report, progress))
+    return (first, *pieces, *nothing[len(pieces) :])
+
+
+def run_in_box(box: list[Any], node: str, report: Callable[[bytes], bool]) -> tuple[SentResult | None, list[Any]]:
+    """Run the job that `box` refers to on this node, called `node`; return as `run_job` does.
+
+    Args:
+        report: sends pickled progress, or none, and returns whether the job must stop. Raises ConnectionError.
+    """
+    import ray
 
     def fetch(snapshot: FileSnapshot) -> Iterator[bytes]:
         for piece in snapshot.pieces:
@@ -78,20 +118,13 @@ def run_job(sent: SentJob, task: str, version: str, mailbox: Any, node_names: di
             except ray.exceptions.RayError as error:
                 raise OSError(f"{type(error).__name__}: {str(error).splitlines()[0]}") from error
 
-    def asked(method: Any, *arguments: object) -> bool:
-        try:
-            answer: bool = ray.get(method.remote(node_id, *arguments), timeout=_REPORT_SECONDS)
-        except ray.exceptions.RayError as error:
-            raise ConnectionError(str(error)) from error
-        return answer
+    def report_progress(progress: Progress) -> bool:
+        has_news = progress.started is not None or progress.has_begun or bool(progress.printed)
+        return report(pickle.dumps(progress) if has_news else b"")
 
     try:
-        may_run = asked(mailbox.arrive, task, sent.name)
-    except ConnectionError:
-        may_run = False
-    if not may_run:
-        lost = JobResult(lost="another task has replaced it, or the run does not answer")
-        return (SentResult(lost, None, {}, {}), *[None] * n_empty)
-    result, pieces = run_sent_job(sent, node, fetch, lambda progress: asked(mailbox.report, progress))
-    mapped = [pickle.PickleBuffer(piece) if piece.nbytes else None for piece in pieces]
-    return (result, *mapped, *[None] * (n_empty - len(mapped)))
+        sent: SentJob = ray.get(box[0])
+    except ray.exceptions.RayError:
+        return None, []
+    result, pieces = run_sent_job(sent, node, fetch, report_progress)
+    return result, [pickle.PickleBuffer(piece) if piece.nbytes else None for piece in pieces]

@@ -6,6 +6,7 @@ tasks that have arrived nowhere get another task, which avoids that node; the fi
 """
 
 import os
+import pickle
 import signal
 import socket
 import threading
@@ -13,13 +14,13 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from agent import __version__
+from agent.execution.placement.on_ray import node_task
 from agent.execution.placement.on_ray.mirror import Mirror
-from agent.execution.placement.on_ray.node_task import Mailbox, run_job
 from agent.execution.placement.on_ray.nodes import ClusterNodes
 from agent.execution.placement.on_ray.stored_snapshots import StoredSnapshots
 from sandbox.errors import SandboxError
@@ -39,18 +40,20 @@ STUCK_SECONDS = 600  # after which a call of Ray that does not return ends this 
 class _Task:
     """A task of Ray that runs a job, unless another one has replaced it."""
 
-    sent: SentJob
+    job: str  # its name
+    box: list[Any]  # a reference to the SentJob
+    n_returns: int
     wanted: Mapping[str, float]
     avoided: Sequence[str]
-    number: int  # of the tasks of its job, from 1
-    n_deaths: int  # of nodes before it was submitted: it cannot be on one of them
-    refs: list[Any]
+    number: int = 1  # of the tasks of its job
+    n_deaths: int = 0  # of nodes before it was submitted: it cannot be on one of them
+    refs: list[Any] = field(default_factory=list)
     cancelled_at: float | None = None  # monotonic
     is_killed: bool = False
 
     @property
     def name(self) -> str:
-        return f"{self.sent.name}.{self.number}"
+        return f"{self.job}.{self.number}"
 
 
 class RayTasks:
@@ -69,9 +72,10 @@ class RayTasks:
         self._controller = context.gcs_address
         self._own_node = context.get_node_id()
         here = NodeAffinitySchedulingStrategy(self._own_node, soft=False)
-        self._mailbox: Any = ray.remote(num_cpus=0)(Mailbox).options(scheduling_strategy=here).remote()
+        self._ray.cloudpickle.register_pickle_by_value(node_task)
+        self._mailbox: Any = ray.remote(num_cpus=0)(node_task.Mailbox).options(scheduling_strategy=here).remote()
         # By default Ray runs a failed task again without a message, and starts a process for each task with a GPU.
-        self._run_job = self._ray.remote(max_retries=0, max_calls=0)(run_job)
+        self._run_job = self._ray.remote(max_retries=0, max_calls=0)(node_task.run_job)
         self._snapshots = StoredSnapshots(ray.put)
         self._nodes = ClusterNodes(ray.nodes)
         self._mirrors: dict[str, Mirror] = {}  # by the names of jobs, until their folders are removed
@@ -105,10 +109,12 @@ class RayTasks:
             snapshots.append(None if is_shared else self._snapshots.of(mount.source))
         self.check(wanted, avoided)
         with self._lock:
-            if name in self._mirrors:
+            if name in self._mirrors or folder.is_stop_requested():  # while its files were read
                 return
-            self._tasks[name] = self._new_task(SentJob(name, request, tuple(snapshots)), wanted, avoided, 1)
-            self._mirrors[name] = Mirror(folder, request)
+            box = [self._ray.put(SentJob(name, request, tuple(snapshots)))]
+            task = _Task(name, box, 1 + 2 * n_pieces(request), wanted, avoided)
+            self._begin(task)
+            self._tasks[name], self._mirrors[name] = task, Mirror(folder, request)
 
     def states(self) -> dict[str, tuple[bool, str, str]]:
         """Return for each job, by name: whether it is alive, its state as a word, and its node."""
@@ -158,19 +164,28 @@ class RayTasks:
         """Leave the cluster, which ends all tasks."""
         self._ray.shutdown()
 
-    def _new_task(self, sent: SentJob, wanted: Mapping[str, float], avoided: Sequence[str], number: int) -> _Task:
-        task = _Task(sent, wanted, avoided, number, len(self._nodes.deaths), [])
+    def _begin(self, task: _Task) -> None:
+        """Submit a task to Ray."""
+        task.n_deaths = len(self._nodes.deaths)
+        wanted = task.wanted
         submitted = self._run_job.options(
             name=task.name,
             num_cpus=wanted["CPU"],
             num_gpus=wanted.get("GPU", 0),
             memory=wanted["memory"],
             resources={each: amount for each, amount in wanted.items() if each not in ("CPU", "GPU", "memory")},
-            label_selector=self._nodes.selector(avoided),
-            num_returns=1 + 2 * n_pieces(sent.request),
+            label_selector=self._nodes.selector(task.avoided),
+            num_returns=task.n_returns,
         )
-        task.refs = submitted.remote(sent, task.name, __version__, self._mailbox, self._nodes.names())
-        return task
+        task.refs = submitted.remote(
+            box=task.box,
+            job=task.job,
+            task=task.name,
+            version=__version__,
+            mailbox=self._mailbox,
+            node_names=self._nodes.names(),
+            n_returns=task.n_returns,
+        )
 
     def _exchange(self, tasks: Mapping[str, _Task]) -> None:
         """Receive what the tasks have posted, tell those that must stop, and replace those whose node may have died."""
@@ -190,9 +205,11 @@ class RayTasks:
             self._n_confirmed, posted = self._ray.get(answer, timeout=_CALL_SECONDS)
         except self._ray.exceptions.GetTimeoutError:
             return
-        for node_id, progress in posted:
-            if (found := self._mirrors.get(progress.name)) is not None:
-                found.take(progress, node_id)
+        for job, node_id, progress in posted:
+            if (found := self._mirrors.get(job)) is not None:
+                found.arrive(node_id)
+                if progress:
+                    found.take(pickle.loads(progress))
         for name, task in nowhere.items():
             if not self._mirrors[name].node_id:
                 self._replace(name, task)
@@ -202,7 +219,9 @@ class RayTasks:
         with self._lock, suppress(self._ray.exceptions.RayError):
             self._replaced[task.refs[0]] = task.name
             if task.cancelled_at is None:
-                self._tasks[name] = self._new_task(task.sent, task.wanted, task.avoided, task.number + 1)
+                again = replace(task, number=task.number + 1)
+                self._begin(again)
+                self._tasks[name] = again
             else:
                 del self._tasks[name]
                 self._mirrors[name].end("CANCELLED")
@@ -235,19 +254,32 @@ class RayTasks:
                 self._receiving.submit(self._receive, first[ref], task.refs)
 
     def _receive(self, name: str, refs: list[Any]) -> None:
-        """Bring the result of a task into its folder."""
+        """Bring the result of a task into its folder. Whatever goes wrong, the job has ended then."""
         mirror = self._mirrors[name]
         try:
-            mirror.finish(self._ray.get(refs[0]), self._pieces(refs[1:]))
+            self._bring(mirror, refs)
+        except OSError as error:
+            mirror.end(f"its files cannot be written here: {error}")
+        except Exception as error:  # noqa: BLE001  nobody would see it, and the run would wait for ever
+            mirror.end(f"{type(error).__name__}: {_first_sentence(error)}")
+
+    def _bring(self, mirror: Mirror, refs: list[Any]) -> None:
+        try:
+            result = self._ray.get(refs[0])
+            if result is None:
+                mirror.end("NOT_STARTED")
+            elif isinstance(result, tuple):
+                mirror.fail(*result)
+            else:
+                mirror.finish(result, self._pieces(refs[1:]))
         except self._ray.exceptions.TaskCancelledError:
             mirror.end("CANCELLED")
         except self._ray.exceptions.RayTaskError as error:  # the program on the node failed, and would fail again
             cause = str(error).strip().splitlines()[-1]
-            mirror.fail(f"{cause}; is autocentaur {__version__} installed there, for the Python of Ray?")
+            node = self._nodes.names().get(mirror.node_id, "")
+            mirror.fail(node, f"the program there failed: {cause}; see the logs of Ray on that node")
         except self._ray.exceptions.RayError as error:
             mirror.end(f"{type(error).__name__}: {_first_sentence(error)}")
-        except OSError as error:
-            mirror.end(f"its files cannot be written here: {error}")
 
     def _pieces(self, refs: list[Any]) -> Iterator[memoryview]:
         for ref in refs:
