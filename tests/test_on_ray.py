@@ -152,6 +152,32 @@ def test_a_job_that_waits_for_a_processor_is_executed_once_when_another_node_die
 
 
 @pytest.mark.long
+def test_jobs_wait_for_a_node_when_all_are_gone_and_the_run_says_so(cluster: RayCluster, tmp_path: Path) -> None:
+    queue, said = Ray(ClusterSpec(), cluster.address), []
+    timeouts = Timeouts(0.5, grace=1.0, busy=0.2, wait=0.5)
+    cluster.close_nodes()
+    with closing(
+        PlacingSandbox(queue, InnerSandbox(), tmp_path / "jobs", say=said.append, timeouts=timeouts)
+    ) as placer:
+        try:
+            waiting = Running(placer, {"waiting": job_in(tmp_path / "a", "pass", label="RUN/1/train")})
+            wait_until(lambda: any("no node is free" in line for line in said))
+            for node in cluster.nodes:
+                cluster.lose_node(node)
+            wait_until(lambda: any("waits in the cluster's queue: no node of Ray has 1 CPU" in line for line in said))
+            later = Running(placer, {"later": job_in(tmp_path / "b", "pass", label="RUN/2/train")})
+            wait_until(lambda: any("takes more jobs: no node of Ray has 1 CPU" in line for line in said))
+            assert (waiting.alive(), later.alive()) == ({"waiting"}, {"later"})
+        finally:
+            cluster.open_nodes()
+            for node in cluster.nodes:
+                cluster.start_node(node)
+        waiting.join("waiting")
+        later.join("later")
+    assert [waiting.executions["waiting"].exit_code, later.executions["later"].exit_code] == [0, 0]
+
+
+@pytest.mark.long
 def test_a_killed_run_that_loses_a_node_has_the_trials_of_one_at_home(on: OnCluster, cluster: RayCluster) -> None:
     as_at_home(on, cluster, ("--task", str(BIGRAM)))
     start_lost_nodes(cluster)

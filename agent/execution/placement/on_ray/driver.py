@@ -15,10 +15,34 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from agent.execution.placement.job_queue import QueueBusyError
 from agent.execution.placement.on_ray.tasks import STUCK_SECONDS, RayTasks
 from sandbox.errors import SandboxError
 
 _CLOSE_SECONDS = 5.0
+
+
+def _answer_to(request: dict[str, Any], tasks: RayTasks) -> dict[str, object]:
+    what = request["do"]
+    try:
+        if what != "cancel" and not tasks.is_answering():
+            return {"unreachable": "its controller accepts no connection"}
+        if what == "states":
+            return {"states": tasks.states()}
+        if what == "submit":
+            path = Path(request["folder"])
+            tasks.submit(request["name"], path, request["wanted"], request["shared"], request["avoided"])
+        elif what == "cancel":
+            tasks.cancel(request["name"])
+        else:
+            tasks.check(request["wanted"])
+    except QueueBusyError as error:
+        return {"busy": str(error)}
+    except SandboxError as error:
+        return {"refused": str(error)}
+    except Exception as error:  # noqa: BLE001  whatever Ray raises
+        return {"unreachable": f"{type(error).__name__}: {error}"}
+    return {}
 
 
 def main() -> None:
@@ -49,26 +73,7 @@ def main() -> None:
     threading.Thread(target=keep_mirroring, daemon=True).start()
 
     def answer(request: dict[str, Any]) -> None:
-        number, what = request.pop("id"), request.pop("do")
-        try:
-            if what != "cancel" and not tasks.is_answering():
-                say(id=number, unreachable="its controller accepts no connection")
-            elif what == "states":
-                say(id=number, states=tasks.states())
-            elif what == "submit":
-                path = Path(request["folder"])
-                tasks.submit(request["name"], path, request["wanted"], request["shared"], request["avoided"])
-                say(id=number)
-            elif what == "cancel":
-                tasks.cancel(request["name"])
-                say(id=number)
-            else:
-                tasks.check(request["wanted"])
-                say(id=number)
-        except SandboxError as error:
-            say(id=number, refused=str(error))
-        except Exception as error:  # noqa: BLE001  whatever Ray raises
-            say(id=number, unreachable=f"{type(error).__name__}: {error}")
+        say(id=request["id"], **_answer_to(request, tasks))
 
     with ThreadPoolExecutor(16) as submissions, ThreadPoolExecutor(4) as others:
         for line in sys.stdin:

@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from agent.execution.placement.job_queue import JobNeeds, QueueState, QueueUnreachableError
+from agent.execution.placement.job_queue import JobNeeds, QueueBusyError, QueueState, QueueUnreachableError
 from agent.extras import require_extra
 from agent.task.cluster_table import ClusterSpec
 from agent.text import one_line
@@ -72,11 +72,7 @@ class Ray:
             raise
         except SandboxError as error:
             raise QueueUnreachableError(str(error)) from error
-        waiting = {"PENDING": "no node is free, or Ray is starting a process there"}
-        return {
-            name: QueueState(is_alive, word, node, waiting.get(word, ""))
-            for name, (is_alive, word, node) in answer["states"].items()
-        }
+        return {name: QueueState(*state) for name, state in answer["states"].items()}
 
     def cancel(self, name: str) -> None:
         """End the job of that name; there may be none. Raises QueueUnreachableError."""
@@ -105,6 +101,7 @@ class Ray:
 
         Raises:
             QueueUnreachableError: there is no answer; whether the request was carried out is unknown.
+            QueueBusyError: no node can run the job at present.
             SandboxError: the request was refused.
         """
         with self._lock:
@@ -118,6 +115,8 @@ class Ray:
         answer = driver.ask(what, seconds, is_to_stop, details)
         if (why := answer.get("unreachable")) is not None:
             raise QueueUnreachableError(why)
+        if (why := answer.get("busy")) is not None:
+            raise QueueBusyError(why)
         if (why := answer.get("refused")) is not None:
             raise SandboxError(why)
         return answer

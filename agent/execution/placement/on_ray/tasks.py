@@ -11,17 +11,18 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from agent import __version__
+from agent.execution.placement.job_queue import QueueBusyError
 from agent.execution.placement.on_ray import node_task
 from agent.execution.placement.on_ray.mirror import Mirror
 from agent.execution.placement.on_ray.nodes import ClusterNodes
+from agent.execution.placement.on_ray.results import ResultReceiver
 from agent.execution.placement.on_ray.stored_snapshots import StoredSnapshots
 from sandbox.errors import SandboxError
 from sandbox.node.job_folder import JobFolder
@@ -82,7 +83,7 @@ class RayTasks:
         self._tasks: dict[str, _Task] = {}  # by the names of jobs, until they have ended
         self._replaced: dict[Any, str] = {}  # names of tasks, by the reference to their result, until they have ended
         self._n_confirmed = 0
-        self._receiving = ThreadPoolExecutor(4)
+        self._results = ResultReceiver(ray, self._nodes.names)
         self._lock = threading.Lock()
 
     def check(self, wanted: Mapping[str, float], avoided: Sequence[str] = ()) -> None:
@@ -93,7 +94,12 @@ class RayTasks:
     def submit(
         self, name: str, path: Path, wanted: Mapping[str, float], shared: Sequence[str], avoided: Sequence[str]
     ) -> None:
-        """Submit the job of a folder, unless it was submitted before. Raises SandboxError."""
+        """Submit the job of a folder, unless it was submitted before.
+
+        Raises:
+            QueueBusyError: no node that is alive has these resources.
+            SandboxError: only nodes to avoid have them, or the files cannot be sent.
+        """
         with self._lock:
             if name in self._mirrors:
                 return
@@ -107,6 +113,8 @@ class RayTasks:
             if mount.grows and not is_shared:
                 raise SandboxError(f"{mount.source} changes while {request.job.label} runs, so nodes must see it")
             snapshots.append(None if is_shared else self._snapshots.of(mount.source))
+        if (why := self._nodes.missing(wanted)) is not None:  # any more: a run starts with `check`
+            raise QueueBusyError(why)
         self.check(wanted, avoided)
         with self._lock:
             if name in self._mirrors or folder.is_stop_requested():  # while its files were read
@@ -116,13 +124,22 @@ class RayTasks:
             self._begin(task)
             self._tasks[name], self._mirrors[name] = task, Mirror(folder, request)
 
-    def states(self) -> dict[str, tuple[bool, str, str]]:
-        """Return for each job, by name: whether it is alive, its state as a word, and its node."""
+    def states(self) -> dict[str, tuple[bool, str, str, str]]:
+        """Return for each job, by name: whether it is alive, its state as a word, its node, and why it has none yet."""
         with self._lock:
             for name, mirror in list(self._mirrors.items()):
                 if not mirror.is_alive and not mirror.folder.path.exists():
                     del self._mirrors[name]
-            return {name: (each.is_alive, each.word, each.node) for name, each in self._mirrors.items()}
+            return {n: (each.is_alive, each.word, each.node, self._wait(n)) for n, each in self._mirrors.items()}
+
+    def _wait(self, name: str) -> str:
+        task, mirror = self._tasks.get(name), self._mirrors[name]
+        if task is None or mirror.started is not None:
+            return ""
+        if mirror.node_id:
+            return f"its files are sent to node {self._nodes.names().get(mirror.node_id, mirror.node_id[:8])}"
+        missing = self._nodes.missing(task.wanted, task.avoided)
+        return missing or "no node is free, or Ray is starting a process there"
 
     def cancel(self, name: str) -> None:
         """End a job."""
@@ -251,47 +268,10 @@ class RayTasks:
             if self._replaced.pop(ref, None) is None:
                 with self._lock:
                     task = self._tasks.pop(first[ref])
-                self._receiving.submit(self._receive, first[ref], task.refs)
-
-    def _receive(self, name: str, refs: list[Any]) -> None:
-        """Bring the result of a task into its folder. Whatever goes wrong, the job has ended then."""
-        mirror = self._mirrors[name]
-        try:
-            self._bring(mirror, refs)
-        except OSError as error:
-            mirror.end(f"its files cannot be written here: {error}")
-        except Exception as error:  # noqa: BLE001  nobody would see it, and the run would wait for ever
-            mirror.end(f"{type(error).__name__}: {_first_sentence(error)}")
-
-    def _bring(self, mirror: Mirror, refs: list[Any]) -> None:
-        try:
-            result = self._ray.get(refs[0])
-            if result is None:
-                mirror.end("NOT_STARTED")
-            elif isinstance(result, tuple):
-                mirror.fail(*result)
-            else:
-                mirror.finish(result, self._pieces(refs[1:]))
-        except self._ray.exceptions.TaskCancelledError:
-            mirror.end("CANCELLED")
-        except self._ray.exceptions.RayTaskError as error:  # the program on the node failed, and would fail again
-            cause = str(error).strip().splitlines()[-1]
-            node = self._nodes.names().get(mirror.node_id, "")
-            mirror.fail(node, f"the program there failed: {cause}; see the logs of Ray on that node")
-        except self._ray.exceptions.RayError as error:
-            mirror.end(f"{type(error).__name__}: {_first_sentence(error)}")
-
-    def _pieces(self, refs: list[Any]) -> Iterator[memoryview]:
-        for ref in refs:
-            piece = self._ray.get(ref)
-            yield memoryview(b"" if piece is None else piece)
+                self._results.receive(self._mirrors[first[ref]], task.refs)
 
 
 def _connect(address: str) -> None:
     """Return if HOST:PORT accepts a connection. Raises OSError."""
     host, _, port = address.rpartition(":")
     socket.create_connection((host.strip("[]"), int(port)), timeout=_CONNECT_SECONDS).close()
-
-
-def _first_sentence(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0].partition(". ")[0][:200]

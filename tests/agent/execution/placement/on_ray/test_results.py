@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from agent.execution.placement.on_ray.mirror import Mirror
-from agent.execution.placement.on_ray.tasks import RayTasks
+from agent.execution.placement.on_ray.results import ResultReceiver
 from sandbox.job import Job, Limits
 from sandbox.node.job_folder import InnerSandbox, JobFolder, JobRequest, JobResult
 from sandbox.node.sent_job import SentResult
@@ -29,14 +29,14 @@ def test_a_result_that_cannot_be_kept_ends_its_job(
     folder.create(request)
     names = ("TaskCancelledError", "RayTaskError", "RayError")
     errors = SimpleNamespace(**{name: type(name, (StandInError,), {}) for name in names})
-    tasks = object.__new__(RayTasks)
-    tasks._ray = SimpleNamespace(get=lambda ref: ref, exceptions=errors)
-    tasks._mirrors = {"job": Mirror(folder, request)}
+    ray, mirror = SimpleNamespace(get=lambda ref: ref, exceptions=errors), Mirror(folder, request)
+    receiver = ResultReceiver(ray, dict)
 
     def fail(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(JobFolder, "finish", fail)
     monkeypatch.setattr(JobFolder, "start", fail)
-    tasks._receive("job", [result])
-    assert not tasks._mirrors["job"].is_alive
+    receiver.receive(mirror, [result])
+    receiver.close()
+    assert not mirror.is_alive
