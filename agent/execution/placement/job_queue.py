@@ -48,7 +48,7 @@ class QueueState:
     """What the cluster says about a job. It is a hint: the job's folder has the truth."""
 
     is_alive: bool  # it waits, runs or is being ended
-    word: str  # the cluster's own
+    state: str  # in the cluster's own terms, "RUNNING"
     node: str = ""  # empty: none yet
     why_waiting: str = ""  # why it has no node yet, "no node is free (Resources)"; empty: it has one, or nobody knows
     remedy: str = ""  # what a person can do about that; empty: wait

@@ -210,12 +210,12 @@ class PlacedJob:
         """Return the error of a job that has ended without a result."""
         state, started = self._state(), self._has_started()
         node = started.node if started is not None else state.node if state is not None else ""
-        word = "does not know it" if state is None else f"says {state.word}"
+        answer = "does not know it" if state is None else f"says {state.state}"
         is_seen = started is not None or not self._queue.shares_folder
         shared = "" if is_seen else f"; is {self._folder.path.parent} shared with the nodes?"
         said = read_tail(self._folder.node_log).strip()[-200:]
         return JobLostError(
-            f"{self._job.label} gave no result{f' on node {node}' if node else ''}, and the cluster {word}{shared}"
+            f"{self._job.label} gave no result{f' on node {node}' if node else ''}, and the cluster {answer}{shared}"
             f"{f' ({said})' if said else ''}",
             node,
         )

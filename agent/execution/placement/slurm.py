@@ -117,8 +117,10 @@ class Slurm:
         for line in lines:
             if line.count("|") < 3:  # a part of a name with a line break, or what the site's own squeue prints
                 continue
-            name, word, node, reason = line.strip().rsplit("|", 3)
-            state = QueueState(word not in _ENDED, word, node, *(self._wait(reason) if word == "PENDING" else ()))
+            name, job_state, node, reason = line.strip().rsplit("|", 3)
+            state = QueueState(
+                job_state not in _ENDED, job_state, node, *(self._wait(reason) if job_state == "PENDING" else ())
+            )
             if name not in found or state.is_alive:
                 found[name] = state
         return found
@@ -126,13 +128,13 @@ class Slurm:
     def _wait(self, reason: str) -> tuple[str, str]:
         """Return why a job waits, from the reason that squeue prints, and what a person can do; empty: nobody knows."""
         reason = reason.strip().strip("()")
-        word = reason.partition(",")[0]
-        if word in ("", "None"):  # Slurm has not looked at the job yet
+        kind = reason.partition(",")[0]
+        if kind in ("", "None"):  # Slurm has not looked at the job yet
             return "", ""
-        why = f"{_REASONS[word]} ({reason})" if word in _REASONS and " " not in word else _REASONS.get(word, reason)
-        if word not in _WANTING_NODES or not (out := self._nodes_out_of_service()):
+        why = f"{_REASONS[kind]} ({reason})" if kind in _REASONS and " " not in kind else _REASONS.get(kind, reason)
+        if kind not in _WANTING_NODES or not (out := self._nodes_out_of_service()):
             return why, ""
-        return f"{why}; out of service: {out}", "" if word == "Resources" else _REMEDY
+        return f"{why}; out of service: {out}", "" if kind == "Resources" else _REMEDY
 
     def _nodes_out_of_service(self) -> str:
         """Return how many nodes of the partition take no job, and why: "2 drained (broken)"; empty: none is known."""

@@ -18,7 +18,7 @@ class Mirror:
         self.folder = folder
         self.started: Started | None = None
         self.node_id = ""
-        self.word = "PENDING"
+        self.state = "PENDING"
         self.is_alive = True
         self._request = request
         self._printed: dict[str, BinaryIO] = {}
@@ -71,10 +71,10 @@ class Mirror:
             self.folder.finish(self._request.token, JobResult(failed=why))
         self.end("FAILED")
 
-    def end(self, word: str) -> None:
+    def end(self, state: str) -> None:
         """Record that the job has ended, without a result unless there is one."""
         with self._lock:
-            self.is_alive, self.word = False, word
+            self.is_alive, self.state = False, state
             for file in self._printed.values():
                 file.close()
             self._printed.clear()
@@ -82,7 +82,7 @@ class Mirror:
     def _start(self, started: Started | None) -> None:
         if started is None or self.started is not None:
             return
-        self.started, self.word = started, "RUNNING"
+        self.started, self.state = started, "RUNNING"
         self.folder.start(started)
 
     def _append(self, name: str, begin: int, data: bytes) -> None:
@@ -91,7 +91,7 @@ class Mirror:
             return
         if name not in self._printed:
             fd = os.open(self.folder.file(name), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-            self._printed[name] = open(fd, "wb", buffering=0)  # noqa: SIM115  closed by `_end`
+            self._printed[name] = open(fd, "wb", buffering=0)  # noqa: SIM115  closed by `end`
         file = self._printed[name]
         if begin <= (here := file.tell()):
             file.write(data[here - begin :])

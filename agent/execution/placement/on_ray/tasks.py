@@ -125,12 +125,12 @@ class RayTasks:
             self._tasks[name], self._mirrors[name] = task, Mirror(folder, request)
 
     def states(self) -> dict[str, tuple[bool, str, str, str]]:
-        """Return for each job, by name: whether it is alive, its state as a word, its node, and why it has none yet."""
+        """Return for each job, by name: whether it is alive, its state, its node, and why it has none yet."""
         with self._lock:
             for name, mirror in list(self._mirrors.items()):
                 if not mirror.is_alive and not mirror.folder.path.exists():
                     del self._mirrors[name]
-            return {n: (each.is_alive, each.word, each.node, self._wait(n)) for n, each in self._mirrors.items()}
+            return {n: (each.is_alive, each.state, each.node, self._wait(n)) for n, each in self._mirrors.items()}
 
     def _wait(self, name: str) -> str:
         task, mirror = self._tasks.get(name), self._mirrors[name]

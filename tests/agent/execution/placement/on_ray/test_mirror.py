@@ -41,7 +41,7 @@ def test_what_is_printed_is_appended_once_also_after_the_caller_has_moved_the_fi
 ) -> None:
     mirror.arrive("id-1")
     mirror.take(Progress("job", STARTED))
-    assert (mirror.word, mirror.node, mirror.node_id, folder.started()) == ("RUNNING", "n1", "id-1", STARTED)
+    assert (mirror.state, mirror.node, mirror.node_id, folder.started()) == ("RUNNING", "n1", "id-1", STARTED)
     assert not folder.has_begun()
     mirror.take(Progress("job", None, {"log": (0, b"one\n")}, has_begun=True))
     assert folder.has_begun()
@@ -55,7 +55,7 @@ def test_what_is_printed_is_appended_once_also_after_the_caller_has_moved_the_fi
     assert (tmp_path / "log").read_text() == "one\ntwo\nthree\nfour\n"
     assert folder.file("output").read_bytes() == b"abc"
     assert folder.result(request_.token) == JobResult(execution=EXECUTION)
-    assert (mirror.is_alive, mirror.word) == (False, "COMPLETED")
+    assert (mirror.is_alive, mirror.state) == (False, "COMPLETED")
 
 
 def test_files_that_the_caller_does_not_want_are_left_out(mirror: Mirror, folder: JobFolder) -> None:
@@ -73,7 +73,7 @@ def test_a_folder_that_was_given_up_stays_away(mirror: Mirror, folder: JobFolder
 
 def test_a_job_that_ends_without_a_result_has_none(mirror: Mirror, folder: JobFolder, request_: JobRequest) -> None:
     mirror.end("NodeDiedError")
-    assert (mirror.is_alive, mirror.word, folder.result(request_.token)) == (False, "NodeDiedError", None)
+    assert (mirror.is_alive, mirror.state, folder.result(request_.token)) == (False, "NodeDiedError", None)
 
 
 def test_a_program_that_fails_on_the_node_is_no_lost_job(
