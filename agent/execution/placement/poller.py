@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from agent.execution.placement.job_queue import JobQueue, QueueState, QueueUnreachableError
+from agent.execution.placement.job_queue import JobQueue, QueueState
 
 _LONGEST_SECONDS = 60.0  # between two questions to a cluster that does not answer
 _open: set["Poller"] = set()  # of this process: a comparison has one for each run, which share the rate of questions
@@ -95,7 +95,7 @@ class Poller:
             asked_at = time.monotonic()
             try:
                 self._latest = Snapshot(asked_at, self._queue.states())
-            except QueueUnreachableError as error:
+            except Exception as error:  # noqa: BLE001  without this thread, the run would wait in silence
                 if not n_failed:
                     self._say(f"the cluster does not answer ({error}); waiting: jobs go on meanwhile")
                 n_failed += 1

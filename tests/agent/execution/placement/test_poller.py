@@ -1,9 +1,11 @@
 """How often a cluster is asked about jobs."""
 
 import time
+from collections.abc import Mapping
 
 import pytest
 
+from agent.execution.placement.job_queue import QueueState, QueueUnreachableError
 from agent.execution.placement.poller import Poller, pause_seconds
 from tests.contracts.local_queue import LocalQueue
 from tests.contracts.sandbox_contract import wait_until
@@ -51,3 +53,26 @@ def test_a_poller_that_is_hurried_does_not_wait_for_the_end_of_its_pause() -> No
         poller.hurry()
         wait_until(lambda: poller.snapshot(later) is not None)
     poller.close()
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+@pytest.mark.parametrize("error", [QueueUnreachableError("no route"), ValueError("an odd answer")])
+def test_a_question_that_fails_in_any_way_is_said_and_asked_again(
+    error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queue, said, errors = LocalQueue(), [], [error]
+
+    def states() -> Mapping[str, QueueState]:
+        if errors:
+            raise errors.pop()
+        return {}
+
+    monkeypatch.setattr(queue, "states", states)
+    poller = Poller(queue, said.append, 0.01)
+    with poller:
+        wait_until(lambda: poller.snapshot(0.0) is not None, 30.0)
+    poller.close()
+    assert said == [
+        f"the cluster does not answer ({error}); waiting: jobs go on meanwhile",
+        "the cluster answers again",
+    ]
