@@ -417,7 +417,7 @@ def test_messages_pauses_and_stops_have_the_words_of_their_commands(site: SiteOf
             f"/run/made/{action}", status=409
         )
     with locked(stored.paths):
-        assert "made: pauses once 0 trials in flight" in found.post("/run/made/pause")
+        assert "made: pauses once repeats that are due have ended" in found.post("/run/made/pause")
         assert is_pause_requested(stored.paths)
         assert "pauses once the trials in flight have ended" in found.page("/run/made")
         assert "works on made already" in found.post("/run/made/resume", status=409)
