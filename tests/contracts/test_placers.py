@@ -341,7 +341,7 @@ class TestSlurm(PlacerContract, LosesNodes):
 
     @pytest.mark.parametrize("how", ["drained", "down"])
     def test_a_job_that_waits_for_nodes_out_of_service_says_which_and_how_to_go_on(
-        self, placer: Sandbox, cluster: SlurmCluster, said: list[str], tmp_path: Path, how: str
+        self, placer: Sandbox, cluster: SlurmCluster, lines: list[str], tmp_path: Path, how: str
     ) -> None:
         if how == "drained":
             cluster.close_nodes()
@@ -355,10 +355,10 @@ class TestSlurm(PlacerContract, LosesNodes):
                 "drained": "out of service: 4 drained (test)",
                 "down": "out of service: 4 down (Not responding)",
             }[how]
-            wait_until(lambda: bool(said) or not running.alive())
-            assert said[0].startswith("RUN/0007/train waits in the cluster's queue: ")
-            assert " down, drained or reserved" in said[0]
-            assert said[0].endswith(f"; {expected}; {_REMEDY}")
+            wait_until(lambda: bool(lines) or not running.alive())
+            assert lines[0].startswith("RUN/0007/train waits in the cluster's queue: ")
+            assert " down, drained or reserved" in lines[0]
+            assert lines[0].endswith(f"; {expected}; {_REMEDY}")
             assert read_waits(tmp_path / "jobs")["RUN/0007/train"].endswith(f"; {expected}")
         finally:
             if how == "drained":

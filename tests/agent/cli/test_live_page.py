@@ -215,7 +215,7 @@ def test_a_real_run_is_stopped_resumed_approved_and_paused_from_the_page(serve: 
         until(lambda: waiting() == {2})
         assert "is refused; process" in served.post("/run/r/trial/2/refuse", {"reason": "no"}).text
         until(lambda: waiting() == {3})
-        assert "r: pauses once 0 trials in flight" in served.post("/run/r/pause").text
+        assert "r: pauses once repeats that are due have ended" in served.post("/run/r/pause").text
         until(lambda: holder(paths) is None)
         until(lambda: "paused" in served.client.get("/run/r").text)
         until(lambda: "no process of this machine works on r" in served.post("/run/r/pause").text)

@@ -86,8 +86,7 @@ def test_a_run_tunes_what_the_model_wrote_and_goes_on_after_a_resume(here: Zygot
 def test_three_workers_tune_at_once(here: Zygote, sleeping: Path) -> None:
     trials = run(here, "--trials", "20", "--workers", "3", "--queue", "1", task=sleeping)
     assert len(trials) == 20
-    first = first_structure(trials)
-    assert any(number is not None and number >= first for number in tuned(trials))
+    assert first_structure(trials) < 20
     assert len({trial.proposal.fingerprint for trial in trials}) == len(trials)
     assert here.agent("log", "r", "--verify") == 0, here.said
 
