@@ -179,7 +179,7 @@ class LosesNodes:
         getattr(cluster, how)(node)
         wait_until(lambda: not thread.is_alive())
         assert isinstance(results[0], JobLostError), results
-        assert f"on node {node}" in str(results[0])
+        assert f"on node {node}" in str(results[0]), str(results[0])
         second = job_in(tmp_path, "open('/out/artifact', 'w').write('second')")
         execution = placer.run(second)
         gate.open()

@@ -5,7 +5,7 @@ that has another one, or none, can still say so.
 """
 
 import pickle
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from sandbox.node.sent_job import Progress, SentJob, SentResult, run_sent_job
@@ -85,7 +85,9 @@ def run_job(
             return (None, *nothing)
     except ConnectionError:
         return (None, *nothing)
-    node = node_names.get(node_id, node_id[:8])
+    if (node := node_names.get(node_id)) is None:  # it joined the cluster after the run had looked at the nodes
+        nodes: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
+        node = next((name_of(each) for each in nodes if each["NodeID"] == node_id), node_id[:8])
     found = "has no autocentaur in the Python of Ray"
     try:
         from agent import __version__
@@ -101,6 +103,11 @@ def run_job(
 
     first, pieces = run_in_box(box, node, lambda progress: asked(mailbox.report, progress))
     return (first, *pieces, *nothing[len(pieces) :])
+
+
+def name_of(node: Mapping[str, Any]) -> str:
+    """Return what a person calls a node of `ray.nodes()`: the name that it was started with, or that of its host."""
+    return str(node["NodeManagerHostname"] if node["NodeName"] == node["NodeManagerAddress"] else node["NodeName"])
 
 
 def run_in_box(box: list[Any], node: str, report: Callable[[bytes], bool]) -> tuple[SentResult | None, list[Any]]:

@@ -3,6 +3,8 @@
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
+from agent.execution.placement.on_ray.node_task import name_of
+
 _MOST_AVOIDED = 64  # dead nodes that a task names: Ray sends it to none of the others either
 
 Node = dict[str, Any]
@@ -32,7 +34,7 @@ class ClusterNodes:
 
     def names(self) -> dict[str, str]:
         """Return the names of all nodes by their ids."""
-        return {node["NodeID"]: _name_of(node) for node in self._all}
+        return {node["NodeID"]: name_of(node) for node in self._all}
 
     def selector(self, avoided: Collection[str]) -> dict[str, str]:
         """Return the label selector of a task that must not run on the nodes of these names, or on a dead one.
@@ -58,14 +60,9 @@ class ClusterNodes:
         return f"no node of Ray has {_in_words(wanted)}: they have {'; '.join(have) or 'nothing'}"
 
     def _ids_of(self, names: Collection[str]) -> list[str]:
-        return [node["NodeID"] for node in self._all if _name_of(node) in names]
+        return [node["NodeID"] for node in self._all if name_of(node) in names]
 
 
 def _in_words(resources: Mapping[str, float]) -> str:
     others = [f"{amount:g} {name}" for name, amount in resources.items() if name != "memory"]
     return ", ".join([*others, f"{resources['memory'] / 2**30:.1f} GiB of memory"])
-
-
-def _name_of(node: Node) -> str:
-    """Return what a person calls a node: the name that it was started with, or that of its host."""
-    return str(node["NodeManagerHostname"] if node["NodeName"] == node["NodeManagerAddress"] else node["NodeName"])
