@@ -239,8 +239,8 @@ def check_unbroken(machine: Simulated, tmp_path: Path) -> None:
     check_times(machine, run)
 
 
-def check_killed(machine: Simulated, tmp_path: Path, chance: random.Random) -> None:
-    """Kill a run within each few events, until it ends."""
+def killed_and_resumed(machine: Simulated, tmp_path: Path, chance: random.Random) -> Run:
+    """Kill a run within each few events, until it ends; each journal must continue the one before it."""
     most = chance.choice([1, 3, 8])
     journals: list[list[dict[str, object]]] = []
     for n in count():
@@ -254,6 +254,12 @@ def check_killed(machine: Simulated, tmp_path: Path, chance: random.Random) -> N
     assert journals
     for before, after in pairwise(journals):
         assert after[: len(before)] == before
+    return run
+
+
+def check_killed(machine: Simulated, tmp_path: Path, chance: random.Random) -> None:
+    """Check a run that is killed and resumed again and again."""
+    run = killed_and_resumed(machine, tmp_path, chance)
     check_journal(run)
     check_proposals(run, machine.proposer)
     check_git(run, tmp_path)

@@ -258,7 +258,9 @@ def test_another_lead_on_the_standing_split_is_flagged_beyond_chance(
         ({0: 2.0, 1: math.nextafter(2.0, 3.0)}, 0.0, None),
     ],
 )
-def test_losses_that_heed_no_seed_are_flagged(losses: dict[int, float], sigma: float, expected: str | None) -> None:
+def test_losses_that_do_not_depend_on_the_seed_are_flagged(
+    losses: dict[int, float], sigma: float, expected: str | None
+) -> None:
     flag = seeds_flag(losses, sigma)
     assert flag is None if expected is None else flag is not None and expected in flag
 

@@ -4,7 +4,6 @@ runs twice."""
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import count, pairwise
 from pathlib import Path
 
 import pytest
@@ -17,7 +16,7 @@ from agent.task.task import Task
 from agent.trials.hybrid.turn import TurnChoice, TurnKind
 from agent.trials.trial import Proposal, Status
 from tests.agent.run.hybrids import Structures, centaur_code
-from tests.agent.run.simulated import Killed, events_of
+from tests.agent.run.simulated import events_of
 from tests.agent.run.test_parallel import (
     OpenRunWith,
     Simulated,
@@ -25,6 +24,7 @@ from tests.agent.run.test_parallel import (
     check_journal,
     check_ledger,
     context_at,
+    killed_and_resumed,
     run_journal,
 )
 
@@ -73,24 +73,6 @@ def check(run: Run, seed: int, tmp_path: Path) -> None:
     check_scripts(run)
     check_git(run, tmp_path)
     check_ledger(run)
-
-
-def killed_and_resumed(machine: Simulated, tmp_path: Path, chance: random.Random) -> Run:
-    """Kill a run within each few events, until it ends; each journal goes on where the one before it ended."""
-    most = chance.choice([1, 3, 8])
-    journals: list[list[dict[str, object]]] = []
-    for n in count():
-        try:
-            run = machine.go(chance.randrange(most), is_written=chance.random() < 0.5 or most == 1)
-        except Killed:
-            journals.append(events_of(run_journal(tmp_path)))
-            assert n < 100
-        else:
-            break
-    assert journals
-    for before, after in pairwise(journals):
-        assert after[: len(before)] == before
-    return run
 
 
 @pytest.fixture
