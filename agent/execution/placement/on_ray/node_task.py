@@ -1,7 +1,7 @@
 """What runs on the nodes of Ray: the task of one job, and the actor through which jobs and driver exchange messages.
 
-Ray gets the code of `Mailbox`, `run_job` and `name_of`, which name nothing of this program before the version is checked:
-a node that has another one, or none, can still say so.
+Ray gets the code of `Mailbox`, `run_job` and `name_of`, which need nothing of this program before the version is
+checked: a node that has another one, or none, can still say so.
 """
 
 import pickle
