@@ -35,7 +35,7 @@ MARGIN = 3.0
 
 Two runs of equally good scripts differ by 1.4 sigmas (standard deviation), and the incumbent's loss, the lowest of
 many, is about one sigma too low: 3 sigmas include 92 % of the structures that are as good as the incumbent. The median
-gain of tuning so far is added: a structure that is worse by so much may be better once it is tuned.
+gain that tuning has brought to structures is added: one that is worse by so much may be better once it is tuned.
 """
 DISCOUNT = 0.9  # of the evidence, for each trial that has ended since
 MOST_SIGMAS = 5.0  # of one gain
